@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifiers.python_calls import raised_in_python
+from tfrobust.engine.counted import Counted
 from tfrobust.engine.gradients import without_gradients
-from tfrobust.engine.victim import Counted, has_gradients
+from tfrobust.engine.victim import has_gradients
 from tfrobust.errors import (
     BudgetSpentError,
     EndpointError,

@@ -23,9 +23,10 @@ from tfrobust.classifier import Classifier
 from tfrobust.classifiers.asking import asking, beside
 from tfrobust.classifiers.traces import Traces
 from tfrobust.engine import regions, starts
+from tfrobust.engine.counted import Counted
 from tfrobust.engine.losses import own_and_best_other
 from tfrobust.engine.rounding import CLEAN_SIZES, size_of
-from tfrobust.engine.victim import Counted, victim_of
+from tfrobust.engine.victim import victim_of
 from tfrobust.engine.whole_batch import kept_whole
 from tfrobust.errors import PluginError
 from tfrobust.meter import Meter

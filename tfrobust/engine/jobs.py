@@ -16,11 +16,12 @@ from tfrobust.classifiers.inference import BATCH_SIZE, predict
 from tfrobust.classifiers.traces import Traces
 from tfrobust.engine.batch import craft_batch
 from tfrobust.engine.compiled import compiled
+from tfrobust.engine.counted import NONE_SEEN, FirstGradients
 from tfrobust.engine.ensemble import Ensemble
 from tfrobust.engine.learning import Learned
 from tfrobust.engine.object_boxes import free_of
 from tfrobust.engine.recording import AskedQueries, recording_of
-from tfrobust.engine.victim import NONE_SEEN, FirstGradients, persistent, victim_of
+from tfrobust.engine.victim import persistent, victim_of
 from tfrobust.errors import UsageError
 from tfrobust.meter import Goal
 from tfrobust.norms.distances import distances, within_budget

@@ -43,7 +43,7 @@ class Origin(pydantic.BaseModel):
         gradients: what learning cost, in gradients of one image.
         queries: what learning cost, in forward passes of one image.
         first_gradients: what the first gradients were like; see
-            `tfrobust.engine.victim.FirstGradients`.
+            `tfrobust.engine.counted.FirstGradients`.
         answers: the classifier's logits for fixed noise, float32 `(8, classes)`; none of a
             stochastic one, which gives others each time.
     """

@@ -15,8 +15,9 @@ import tensorflow as tf
 from tfrobust.attack import Attack, WrappedAttack
 from tfrobust.classifier import Classifier
 from tfrobust.engine import learned_files
+from tfrobust.engine.counted import NONE_SEEN, Counted, FirstGradients
 from tfrobust.engine.learned_files import Arrays, Origin
-from tfrobust.engine.victim import NONE_SEEN, Counted, FirstGradients, victim_of
+from tfrobust.engine.victim import victim_of
 from tfrobust.errors import RobustError, StoreError, UsageError
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Labels

@@ -9,8 +9,8 @@ import numpy as np
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
+from tfrobust.engine.counted import FirstGradients
 from tfrobust.engine.run import Crafted
-from tfrobust.engine.victim import FirstGradients
 from tfrobust.evaluation.audit import CleanImages, audit_images
 from tfrobust.evaluation.blocks.block import BlockImages
 from tfrobust.evaluation.blocks.rows import AttackRows, Cost

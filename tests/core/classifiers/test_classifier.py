@@ -12,8 +12,8 @@ from helpers.support import small_classifier, small_model
 from tfrobust.classifier import CARRIED, Classifier, Traits, Wrapped
 from tfrobust.classifiers.checks import check_sound
 from tfrobust.classifiers.keras.classifier import KerasClassifier
+from tfrobust.engine.counted import Counted
 from tfrobust.engine.run import run_attack
-from tfrobust.engine.victim import Counted
 from tfrobust.errors import ClassifierError
 from tfrobust.registry import create
 from tfrobust.testing import grey_images

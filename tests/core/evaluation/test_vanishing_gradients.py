@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from helpers.support import InMemory
 from tfrobust.classifier import Wrapped
+from tfrobust.engine.counted import FirstGradients
 from tfrobust.engine.run import run_attack
-from tfrobust.engine.victim import FirstGradients
 from tfrobust.errors import PluginError, UsageError
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.evaluation.warnings.gradients import gradient_warnings

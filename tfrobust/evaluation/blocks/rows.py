@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from tfrobust.engine.counted import NONE_SEEN, FirstGradients
 from tfrobust.engine.recording import GRID, AskedQueries
 from tfrobust.engine.run import Crafted
-from tfrobust.engine.victim import NONE_SEEN, FirstGradients
 from tfrobust.results.attack_records import NORMS
 from tfrobust.results.detectors import FittedOn
 from tfrobust.types import Flags, Images, ImageShape, Labels, PerImage
