@@ -12,7 +12,7 @@ from tfrobust.classifiers.bounded import DOUBTFUL, SATURATED, logarithms, looks_
 from tfrobust.classifiers.checks import check_sound
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.ending import ending
-from tfrobust.classifiers.keras.graph import hidden
+from tfrobust.classifiers.keras.graph import hidden, trunk
 from tfrobust.classifiers.logits import converted, to_logits
 from tfrobust.errors import ClassifierError
 
@@ -502,3 +502,17 @@ def test_other_small_models_have_no_last_activation_that_bounds_them():
         keras.layers.Dense(3)(keras.layers.Flatten()(images))
     )
     assert ending(keras.Model(images, normed)).name == ""
+
+
+@generations
+@pytest.mark.parametrize("read", [1, 2])
+def test_a_trunk_can_be_cut_from_a_model_that_stands_on_a_trunk(kind, read):
+    images = kind.layers.Input(SHAPE)
+    flat = kind.layers.Flatten()(images)
+    branches = [kind.layers.Dense(3)(kind.layers.Dense(4)(flat)) for _ in range(read)]
+    logits = branches[0] if read == 1 else kind.layers.Add()(branches)
+    below = trunk(drawn(kind.Model(images, logits)))
+    on_top = kind.Model(below.inputs[0], kind.layers.Dense(3)(below.outputs[0]))
+    again = trunk(on_top)
+    assert np.array_equal(np.asarray(again(IMAGES)), np.asarray(below(IMAGES)))
+    assert again.output_shape == (None, 4 * read)

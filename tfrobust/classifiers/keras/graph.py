@@ -7,7 +7,7 @@ a nested model where the model stood.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -199,9 +199,21 @@ def trunk(model: KerasModel) -> Any:
     """
     layers = keras_of(model).layers
     images, read = _read_last(model)
-    flat = [layers.Flatten(name=f"features_{k}")(tensor) for k, tensor in enumerate(read)]
-    joined = flat[0] if len(flat) == 1 else layers.Concatenate(name="features")(flat)
+    # A model on top of a trunk, such as a stream's own classifier, has such layers already.
+    taken = {call.layer.name for call in calls(inlined(model))}
+    names = [_unused(f"features_{k}", taken) for k in range(len(read))]
+    flat = [layers.Flatten(name=name)(tensor) for name, tensor in zip(names, read, strict=True)]
+    joined = flat[0]
+    if len(flat) > 1:
+        joined = layers.Concatenate(name=_unused("features", taken))(flat)
     return keras_of(model).Model(images, joined, name=f"{model.name}_trunk")
+
+
+def _unused(name: str, taken: Collection[str]) -> str:
+    """Return a layer's name, with underscores behind it if a model has such a layer already."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _read_last(model: KerasModel) -> tuple[Any, list[Any]]:
