@@ -26,6 +26,12 @@ from tfrobust.study.schema.files import find_study, studies
         ('detector = "variance_threshold", low', 'detector = "mixture", low', r"'mixture' is not"),
         ("options = { fgsm = {", "options = { fgsmm = {", r"'fgsmm' is not .*did you mean 'fgsm'"),
         ("bound = -1.0\n", "", r"kind 'above' needs a bound"),
+        ("minutes = 1", "minutes = 1\nseeds_of = { smal = [0] }", r"did you mean 'small'"),
+        (
+            "minutes = 1",
+            "minutes = 1\nseeds_of = { small = [7] }",
+            r"seeds_of\.small: expected some of the scale's seeds, 0; received: 7",
+        ),
     ],
 )
 def test_a_mistake_in_a_study_file_costs_one_line(old, new, message, tmp_path):

@@ -244,6 +244,7 @@ def cells_of(study: Study, scale: str, given: Given | None = None) -> list[Cell]
         for network in chosen.networks or study.networks
         for condition in chosen.conditions or study.conditions
         if network in (study.conditions[condition].networks or study.networks)
+        and chosen.measures(network, condition, seed)
     ]
 
 

@@ -57,6 +57,7 @@ def _check_scale(study: Study, where: str, scale: Scale, scenarios: Mapping[str,
     check_declared(f"{where}.scenarios", scale.scenarios, study.networks)
     check_declared(where, scale.conditions or (), study.conditions)
     check_declared(f"{where}.images_of", scale.images_of, study.conditions)
+    check_declared(f"{where}.seeds_of", scale.seeds_of, {**study.networks, **study.conditions})
     check_declared(f"{where}.options", scale.options, dict.fromkeys(_plugins(study)))
 
 

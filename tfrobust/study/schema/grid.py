@@ -50,6 +50,7 @@ class Scale(Declared):
         images: how many images of the test split.
         images_of: condition → a smaller number of images.
         seeds: the grid is repeated for each.
+        seeds_of: network, or condition → some of these seeds, where all would take too long.
         train: options of the training, such as `epochs`.
         train_on: options that are added for networks based on another.
         train_of: network → options that are added for it.
@@ -74,6 +75,9 @@ class Scale(Declared):
     images: int = pydantic.Field(ge=1)
     images_of: dict[str, Count] = pydantic.Field(default_factory=dict)
     seeds: tuple[Seed, ...] = pydantic.Field((0,), min_length=1)
+    seeds_of: dict[str, Annotated[tuple[Seed, ...], pydantic.Field(min_length=1)]] = pydantic.Field(
+        default_factory=dict
+    )
     train: Options = pydantic.Field(default_factory=dict)
     train_on: Options = pydantic.Field(default_factory=dict)
     train_of: dict[str, Options] = pydantic.Field(default_factory=dict)
@@ -88,6 +92,21 @@ class Scale(Declared):
     seed_spread: float | None = pydantic.Field(None, ge=0, le=1)
     fetch: dict[str, str] = pydantic.Field(default_factory=dict)
     summary: Summary | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _has_the_seeds(self) -> Scale:
+        for name, seeds in self.seeds_of.items():
+            if other := sorted(set(seeds) - set(self.seeds)):
+                seeds_there = ", ".join(map(str, self.seeds))
+                raise ValueError(
+                    f"seeds_of.{name}: expected some of the scale's seeds, {seeds_there}; "
+                    f"received: {other[0]}"
+                )
+        return self
+
+    def measures(self, network: str, condition: str, seed: int) -> bool:
+        """Tell whether a network is measured under a condition from a seed."""
+        return all(seed in self.seeds_of.get(name, self.seeds) for name in (network, condition))
 
 
 class Network(Declared):
