@@ -44,6 +44,11 @@ def print_costs(lines: list[dict[str, Any]], *, named: bool) -> None:
     console = stdout()
     console.print(table)
     console.print("minutes: estimates for two cores", highlight=False)
+    for line in lines:
+        if line["earlier"]:
+            name = f"{line['study']}, " if named else ""
+            note = f"{name}scale {line['scale']}: {line['earlier']} cells of an earlier declaration"
+            console.print(f"{note}, which are not used", markup=False, highlight=False)
     if any(line["stale"] or line["unknown"] for line in lines):
         note = (
             "stale: cells of other code (of unknown code); `study run --stale` computes them again"

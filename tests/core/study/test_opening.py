@@ -9,6 +9,7 @@ from tfrobust.study.results import overview
 from tfrobust.study.results.lookup import Lookup
 from tfrobust.study.results.opening import opening
 from tfrobust.study.results.overview import overviewed, write_overview
+from tfrobust.study.results.remaining import costs
 from tfrobust.study.results.report import write_study
 
 SUMMARY = """
@@ -123,6 +124,34 @@ def test_one_page_shows_every_study_claim_by_claim_with_links(tmp_path, monkeypa
         assert "Larger is better." in content
         assert "a single seed" in content
     assert "A &lt;small&gt; study" in page.read_text()
+
+
+def test_cells_of_an_earlier_declaration_are_counted_and_judge_nothing(tmp_path, monkeypatch):
+    study, results = with_summary(tmp_path), tmp_path / "results"
+    lookup = finished_by_hand(study, "tiny", results, FIGURES)
+    write_study(study, "tiny", lookup, results / "small-study/tiny")
+    text = SMALL.text.replace("images = 30", "images = 40", 1)
+    study, file = SMALL.written(tmp_path, text), tmp_path / "small-study.toml"
+    tiny, twice = costs(study, results)
+    assert (tiny.finished, tiny.earlier, twice.earlier) == (0, 3, 0)
+    monkeypatch.setattr(overview, "studies", lambda: {"small-study": file})
+    monkeypatch.setattr(overview, "find_study", lambda name: find(file))
+    [shown] = overviewed()
+    assert (shown.scale, shown.claims, shown.earlier) == ("tiny", [], 3)
+    write_overview([shown], tmp_path / "out")
+    for kind in ("md", "html"):
+        content = (tmp_path / f"out/studies.{kind}").read_text()
+        assert "0 of 4 cells; 3 cells of an earlier declaration" in content
+        assert f"results/small-study/tiny/report.{kind}" in content
+        assert "Larger is better." not in content
+
+
+def test_the_opening_says_where_networks_are_trained_from_different_numbers_of_seeds(tmp_path):
+    text = SMALL.text.replace("images = 30", "images = 30\nseeds = [0, 1, 2]\nSEEDS_OF", 1)
+    for seeds_of, told in (("", "three"), ("seeds_of = { large = [0] }", "one to three")):
+        study = SMALL.written(tmp_path, text.replace("SEEDS_OF", seeds_of))
+        lookup = Lookup(cells_of(study, "tiny"), tmp_path)
+        assert f"Scale tiny: {told} trainings of each" in opening(study, "tiny", lookup)[-1][1]
 
 
 def find(path):

@@ -1,11 +1,13 @@
-"""Which finished cells are from the present code, from other code, or from unknown code."""
+"""Which finished cells are from the present code, from other code, or of another declaration."""
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from tfrobust.study.cells.revision import current_revision
 from tfrobust.study.results.lookup import Lookup
+from tfrobust.study.schema.study import Study
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,3 +42,16 @@ def codes_of(lookup: Lookup) -> Codes:
         else:
             (current if revision == current_revision(cell) else stale).append(cell.name)
     return Codes(tuple(current), tuple(stale), tuple(unknown))
+
+
+def earlier_cells(study: Study, scale: str, results: Path, lookup: Lookup) -> int:
+    """Return how many cells lie there that the study as it is declared now does not use.
+
+    Args:
+        study: the study.
+        scale: one of its scales.
+        results: the folder of results.
+        lookup: the results of that scale.
+    """
+    there = len(list((results / study.name / scale).glob("*-s*.json")))
+    return max(0, there - len(lookup))

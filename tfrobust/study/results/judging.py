@@ -196,6 +196,8 @@ def _weakness(study: Study, check: Check, needs: Sequence[Need], lookup: Lookup)
                 has, least = told(value, unit), told(need.least, unit)
                 what = "clean accuracy" if name.name == "clean" else name.name.replace("_", " ")
                 title = study.networks[network].title
+                if study.views[name.view].member:
+                    title += f"'s {study.views[name.view].title}"
                 return f"a network too weak: {title} has {has} {what}, and {least} are needed"
     return ""
 

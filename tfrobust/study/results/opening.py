@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from tfrobust.study.results.freshness import codes_of
@@ -40,10 +41,8 @@ def opening(study: Study, scale: str, lookup: Lookup) -> list[tuple[str, str]]:
 def trust(study: Study, scale: str, lookup: Lookup) -> str:
     """Return in a sentence or two how much was computed, by what code, and how often trained."""
     chosen = study.scale(scale)
-    seeds = len(chosen.seeds)
-    times = "one training" if seeds == 1 else f"{_COUNTS.get(seeds, seeds)} trainings"
     finished, cells = len(lookup), len(lookup.cells)
-    text = f"Scale {scale}: {times} of each network, {chosen.images:,} test images"
+    text = f"Scale {scale}: {_times(lookup)} of each network, {chosen.images:,} test images"
     text += f"; {finished} of {cells} cells." if finished < cells else f"; all {cells} cells."
     codes = codes_of(lookup)
     if codes.stale:
@@ -60,6 +59,16 @@ def reductions(study: Study, scale: str, lookup: Lookup) -> list[str]:
     lines = study.scale(scale).reduced
     done = len(lookup) == len(lookup.cells)
     return [line for line in lines if done or not line.lower().startswith("nothing")]
+
+
+def _times(lookup: Lookup) -> str:
+    """Return how often networks are trained; they may differ in that (`seeds_of`)."""
+    trained = {(cell.network_name, cell.seed) for cell in lookup.cells}
+    times = Counter(network for network, _ in trained).values()
+    least, most = (_COUNTS.get(count, str(count)) for count in (min(times), max(times)))
+    if max(times) == 1:
+        return "one training"
+    return f"{most} trainings" if least == most else f"{least} to {most} trainings"
 
 
 def _cells(count: int, finished: int) -> str:

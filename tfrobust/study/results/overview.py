@@ -13,6 +13,7 @@ from tfrobust.errors import UsageError
 from tfrobust.files.atomic import atomic_write
 from tfrobust.study.cells.cell import cells_of
 from tfrobust.study.results.claims import Claimed, check_claims, verdict
+from tfrobust.study.results.freshness import earlier_cells
 from tfrobust.study.results.judging import Verdict
 from tfrobust.study.results.lookup import Lookup
 from tfrobust.study.results.opening import opening
@@ -37,6 +38,7 @@ class Overviewed:
         scale: the scale whose cells it shows.
         finished: how many of them are finished.
         cells: how many there are.
+        earlier: how many cells lie there that are of an earlier declaration, and not used.
         opening: the lines that its report opens with.
         claims: its claims, checked.
         folder: where its report lies, or would lie.
@@ -46,6 +48,7 @@ class Overviewed:
     scale: str
     finished: int
     cells: int
+    earlier: int
     opening: list[tuple[str, str]]
     claims: list[Claimed]
     folder: Path
@@ -53,7 +56,18 @@ class Overviewed:
     @property
     def counts(self) -> str:
         """How many claims have each verdict, in words."""
+        if not self.finished:
+            return f"no cell as it is declared now; {self.unused}"
         return ", ".join(f"{one.count} {one.words}" for one in self.tally)
+
+    @property
+    def unused(self) -> str:
+        """How many cells are of an earlier declaration, in words; empty if none is."""
+        if not self.earlier:
+            return ""
+        return (
+            f"{self.earlier} {'cell' if self.earlier == 1 else 'cells'} of an earlier declaration"
+        )
 
     @property
     def tally(self) -> list[Tallied]:
@@ -64,9 +78,10 @@ class Overviewed:
 def overviewed(
     results: Path | None = None, broken: Callable[[UsageError], None] = lambda _: None
 ) -> list[Overviewed]:
-    """Return every study that can be read, at each scale that has finished cells.
+    """Return every study that can be read, at each scale that has cells.
 
-    A scale that shows only that everything runs, `smoke`, is left out.
+    Where all of them are of an earlier declaration nothing is judged. A scale that shows only that
+    everything runs, `smoke`, is left out.
 
     Args:
         results: the folder of results; none: that of each study.
@@ -85,19 +100,24 @@ def overviewed(
         folder = results or results_folder(path)
         for scale in study.scales:
             lookup = Lookup(cells_of(study, scale), folder)
-            if len(lookup) and scale != "smoke":
-                shown.append(_overviewed(study, scale, lookup, folder / study.name / scale))
+            earlier = earlier_cells(study, scale, folder, lookup)
+            if (len(lookup) or earlier) and scale != "smoke":
+                place = folder / study.name / scale
+                shown.append(_overviewed(study, scale, lookup, place, earlier))
     return shown
 
 
-def _overviewed(study: Study, scale: str, lookup: Lookup, folder: Path) -> Overviewed:
+def _overviewed(
+    study: Study, scale: str, lookup: Lookup, folder: Path, earlier: int = 0
+) -> Overviewed:
     return Overviewed(
         study=study,
         scale=scale,
         finished=len(lookup),
         cells=len(lookup.cells),
-        opening=opening(study, scale, lookup),
-        claims=check_claims(study, lookup),
+        earlier=earlier,
+        opening=opening(study, scale, lookup) if len(lookup) else [],
+        claims=check_claims(study, lookup) if len(lookup) else [],
         folder=folder,
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tfrobust.errors import UsageError
 from tfrobust.study.cells.cell import cells_of
-from tfrobust.study.results.freshness import codes_of
+from tfrobust.study.results.freshness import codes_of, earlier_cells
 from tfrobust.study.results.lookup import Lookup
 from tfrobust.study.schema.files import find_study, results_folder, studies
 from tfrobust.study.schema.study import Study
@@ -28,6 +28,7 @@ class Cost:
         spent: minutes that the finished cells took, without their trainings.
         stale: how many finished cells are from other code than the present.
         unknown: how many are from code that is not known.
+        earlier: how many cells lie there that are of an earlier declaration, and not used.
     """
 
     scale: str
@@ -39,6 +40,7 @@ class Cost:
     spent: float
     stale: int
     unknown: int
+    earlier: int
 
 
 def all_costs(
@@ -108,4 +110,5 @@ def _cost(study: Study, scale: str, results: Path) -> Cost:
         spent=sum(result.seconds for result in lookup) / 60,
         stale=len(codes.stale),
         unknown=len(codes.unknown),
+        earlier=earlier_cells(study, scale, results, lookup),
     )
