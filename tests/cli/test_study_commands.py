@@ -87,11 +87,15 @@ def test_the_smoke_scale_of_the_calibrater_donates_measures_and_shows(tfrobust, 
 @pytest.mark.slow
 def test_the_smoke_scale_of_contextual_fusion_judges_streams_and_draws_them(tfrobust, here):
     cells = smoke(tfrobust, here, "contextual-fusion")
-    assert len(cells) == 5
+    assert len(cells) == 7
+    assert "itself.clean" in cells["objects-clean-s0"]["figures"]
     blurred = cells["fused-blur-s0"]["figures"]
     for view in ("joint", "foreground", "background"):
-        assert blurred[f"{view}.accuracy@0"] == blurred[f"{view}.clean"]
+        assert blurred[f"{view}.adversarial_accuracy@0"] == blurred[f"{view}.clean"]
     crafted = cells["fused-fgsm-s0"]["figures"]
+    shares = [crafted[f"joint.share_{stream}"] for stream in ("foreground", "background")]
+    assert sum(shares) == pytest.approx(1)
+    assert "retrained_last.adversarial_accuracy@0.3" in crafted
     assert crafted["foreground.accuracy@0.3"] <= crafted["foreground.clean"]
     assert crafted["joint.weight_foreground"] > 0
     page = (here / "out/report.html").read_text()
@@ -101,12 +105,15 @@ def test_the_smoke_scale_of_contextual_fusion_judges_streams_and_draws_them(tfro
 @pytest.mark.slow
 def test_the_smoke_scale_of_retraining_attacks_before_and_again(tfrobust, here):
     cells = smoke(tfrobust, here, "retraining")
-    assert len(cells) == 7
+    assert len(cells) == 8
     seen = cells["cifar_gap-gap_seen-s0"]["figures"]
     assert seen["plain.adversarial_images"] == 200
     assert seen["plain.label_accuracy"] > 0.95
-    before = cells["cifar-fgsm_again-s0"]["figures"]["plain.fooling_ratio"]
-    assert cells["cifar_gap-fgsm_seen-s0"]["figures"]["before.fooling_ratio"] == before
+    before = cells["cifar-fgsm_normalised_again-s0"]["figures"]["plain.fooling_ratio"]
+    shown = cells["cifar_gap-fgsm_normalised_seen-s0"]["figures"]
+    assert shown["before.fooling_ratio"] == before
+    bar = cells["cifar-clean-s0"]["figures"]["plain.clean"]
+    assert bar == cells["cifar_gap-gap_seen-s0"]["figures"]["before.clean"]
     assert drawn((here / "out/report.html").read_text()) == 1  # figure 4
 
 
@@ -159,7 +166,8 @@ def test_one_page_over_all_studies_links_to_their_reports(tfrobust, here):
         page = (here / f"pages/studies.{kind}").read_text()
         for name in ("contextual-fusion", "pixel-noise", "retraining"):
             assert f"{name}/laptop/report.{kind}" in page
-        assert f"calibrater/figures/report.{kind}" in page  # no cell of laptop as it is declared
+        assert f"calibrater/figures/report.{kind}" in page
+        assert "cells of an earlier declaration" in page
     shown = json.loads(tfrobust("study", "report", "--out", "pages", "--json").out)
     computed = {folder.name for folder in (REPO / "studies/results").iterdir()}
     assert {one["study"] for one in shown["studies"]} == computed & set(studies())
