@@ -13,7 +13,7 @@ from tfrobust.leaderboard.reading import Run
 from tfrobust.leaderboard.records import Board, Entry, Leaderboard
 from tfrobust.report.charts.axes import NORM_TITLES
 from tfrobust.report.charts.panels import Panel, geometry, panels
-from tfrobust.report.headline import LIGHTS, Headline
+from tfrobust.report.headline import LIGHTS, UNLIT, Headline
 from tfrobust.report.page import image_grids
 from tfrobust.report.templates import PAGE_SCRIPT, html_templates, script
 from tfrobust.results.findings import Verdict
@@ -21,6 +21,7 @@ from tfrobust.results.kinds import KINDS
 from tfrobust.results.proportions import Proportion
 
 _FALLEN = 0.05  # of the images: what keeps less has fallen
+_MOST_NAMED = 3  # boards in the headline after the first
 _GRIDS = 2  # of images, of each classifier
 _SCRIPT = Path(__file__).with_name("leaderboard.js")
 
@@ -65,13 +66,19 @@ def render_leaderboard(boards: Leaderboard, runs: Sequence[Run]) -> str:
 
 
 def headline(boards: Leaderboard) -> str:
-    """Return what the first board comes to, in a sentence.
+    """Return what the boards come to: the first in a sentence, of the next ones their best.
 
     Example:
         >>> headline(leaderboard(["runs/d1", "runs/d2"]))
         'd2 keeps 45.0 % (39.9 to 50.2) at L∞ ≤ 0.2 of 360 images of digits; 0 of 2 keep less…'
     """
-    board = boards.boards[0]
+    first, *others = boards.boards
+    says = "; ".join([_of_first(first), *map(_of_other, others[:_MOST_NAMED])])
+    unnamed = len(others) - _MOST_NAMED
+    return f"{says}; {unnamed} more board{'s' * (unnamed > 1)} below" if unnamed > 0 else says
+
+
+def _of_first(board: Board) -> str:
     best = board.entries[0]
     if best.is_masked:
         return (
@@ -87,22 +94,32 @@ def headline(boards: Leaderboard) -> str:
     )
 
 
+def _of_other(board: Board) -> str:
+    best = board.entries[0]
+    found = f"{best.classifier} {percent(best.robust)}"
+    says = "every classifier masked" if best.is_masked else found
+    return f"at {ball_of(board)} of {board.scenario}: {says}"
+
+
 def lit_headline(boards: Leaderboard) -> Headline:
-    """Return the headline with its traffic light: what the diagnoses of the first board found."""
-    diagnosed = [entry.diagnosed for entry in boards.boards[0].entries if entry.diagnosed]
+    """Return the headline with its traffic light: the gravest verdict of all boards.
+
+    Nothing is suspicious only where everything was diagnosed.
+    """
+    entries = [entry for board in boards.boards for entry in board.entries]
+    verdicts = [entry.diagnosed.verdict for entry in entries if entry.diagnosed]
     says = headline(boards)
-    if not diagnosed:
-        return Headline(
-            says, "No classifier of this board was diagnosed.", "none", "○", "not known"
-        )
-    masked = sum(one.verdict is Verdict.MASKED for one in diagnosed)
-    suspect = sum(one.verdict is Verdict.SUSPECT for one in diagnosed)
-    trust = f"Of {len(boards.boards[0].entries)} classifiers {len(diagnosed)} were diagnosed"
-    if masked:
-        return Headline(says, f"{trust}.", *LIGHTS[Verdict.MASKED][:2], f"{masked} masked")
-    if suspect:
-        return Headline(says, f"{trust}.", *LIGHTS[Verdict.SUSPECT][:2], f"{suspect} suspicious")
-    return Headline(says, f"{trust}.", *LIGHTS[Verdict.FINE])
+    if not verdicts:
+        return Headline(says, "No classifier was diagnosed.", *UNLIT)
+    what = "classifiers" if len(boards.boards) == 1 else "places on the boards"
+    trust = f"Of {len(entries)} {what} {len(verdicts)} were diagnosed"
+    for verdict, word in ((Verdict.MASKED, "masked"), (Verdict.SUSPECT, "suspicious")):
+        if count := verdicts.count(verdict):
+            return Headline(says, f"{trust}.", *LIGHTS[verdict][:2], f"{count} {word}")
+    if verdicts.count(Verdict.FINE) == len(entries):
+        return Headline(says, f"{trust}.", *LIGHTS[Verdict.FINE])
+    fine = f"nothing suspicious was found of {verdicts.count(Verdict.FINE)}"
+    return Headline(says, f"{trust}; {fine}.", *UNLIT)
 
 
 def _panels(runs: Sequence[Run]) -> list[tuple[str, list[Panel]]]:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfrobust.report.charts.figures import COLOURS, as_svg
+from tfrobust.report.charts.colours import COLOURS
+from tfrobust.report.charts.figures import as_svg
 from tfrobust.report.tables import attacked_by
 from tfrobust.results.detectors import DetectorResult
 from tfrobust.results.outcomes import Outcomes

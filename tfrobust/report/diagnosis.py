@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tfrobust.report.charts.axes import NORM_TITLES
-from tfrobust.report.headline import LIGHTS, Headline
+from tfrobust.report.headline import LIGHTS, UNLIT, Headline
 from tfrobust.report.tables import Table
 from tfrobust.report.templates import html_templates
 from tfrobust.results.diagnosis import Diagnosis
@@ -45,6 +45,8 @@ def headline(diagnosis: Diagnosis) -> str:
         'masked: gradients are zero. pgd leaves 86 %, an attacker who knows at most 5 %'
     """
     before, after = diagnosis.attacked.accuracy, diagnosis.lowest.accuracy
+    if diagnosis.verdict is Verdict.NOT_APPLICABLE:
+        return f"no check could be made: {diagnosis.attack} leaves {_percent(before)}"
     if diagnosis.verdict is Verdict.FINE:
         return (
             f"nothing suspicious: {diagnosis.attack} leaves {_percent(before)}, all attacks of the "
@@ -64,12 +66,14 @@ def light(diagnosis: Diagnosis) -> Headline:
     trust = f"{verdicts.count(Verdict.FINE)} of {len(verdicts) - skipped} checks are fine"
     if diagnosis.causes:
         trust = f"{'; '.join(diagnosis.causes)}; {trust}"
-    colour, sign, word = LIGHTS.get(diagnosis.verdict, LIGHTS[Verdict.FINE])
+    if skipped == len(verdicts):
+        trust = "no check could be made"
+    colour, sign, word = LIGHTS.get(diagnosis.verdict, UNLIT)
     return Headline(
         f"{diagnosis.attack} leaves {_percent(before)}, "
         + (
             f"all attacks of the checks together {_percent(after)}"
-            if diagnosis.verdict is Verdict.FINE
+            if diagnosis.verdict in (Verdict.FINE, Verdict.NOT_APPLICABLE)
             else f"an attacker who knows at most {_percent(after)}"
         ),
         f"{trust}.",

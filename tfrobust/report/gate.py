@@ -136,15 +136,18 @@ def _masking(evaluation: Evaluation, diagnoses: Sequence[Diagnosis]) -> Iterator
     if signs is not None:
         seen = evaluation.signs_of
         said = signs.line if seen == name else f"{seen}, which the attacks saw: {signs.line}"
-        looked = signs.verdict in (Verdict.FINE, Verdict.SUSPECT)
-        yield Checked(name, "no masking", said, looked or bool(own and not _masked(signs.verdict)))
+        unmasked = own and signs.verdict is not Verdict.MASKED
+        yield Checked(name, "no masking", said, _looked(signs.verdict) or bool(unmasked))
     for diagnosis in own:
         said = ", ".join(diagnosis.causes) or "nothing suspicious found"
-        yield Checked(name, "no masking (diagnosis)", said, diagnosis.verdict is not Verdict.MASKED)
+        if diagnosis.verdict is Verdict.NOT_APPLICABLE:
+            said = "no check could be made"
+        yield Checked(name, "no masking (diagnosis)", said, _looked(diagnosis.verdict))
 
 
-def _masked(verdict: Verdict) -> bool:
-    return verdict is Verdict.MASKED
+def _looked(verdict: Verdict) -> bool:
+    """Return whether checks were made, and none found masked gradients."""
+    return verdict in (Verdict.FINE, Verdict.SUSPECT)
 
 
 def _drops(comparison: Comparison, most: float) -> Iterator[Checked]:

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from tfrobust.data.reading import check_split, readable
 from tfrobust.errors import DataError, UsageError
 from tfrobust.files.atomic import atomic_write
-from tfrobust.report.charts.figures import COLOURS
+from tfrobust.report.charts.colours import COLOURS
 from tfrobust.scenario import Scenario
 
 _COLUMNS = 6

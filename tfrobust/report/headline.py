@@ -22,6 +22,7 @@ LIGHTS = {  # verdict → the light, a sign and a word for those who see no colo
     Verdict.SUSPECT: ("warn", "▲", "suspicious"),
     Verdict.MASKED: ("bad", "✖", "masked"),
 }
+UNLIT = ("none", "○", "not known")  # where not everything was looked at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,14 +65,22 @@ def headline(results: Results, outcomes: Outcomes) -> Headline:
         for number, evaluation in enumerate(evaluations)
         if evaluation in attacked
     ]
-    verdicts = [e.signs.verdict for e in evaluations if e.signs]
-    gravest = max(verdicts, key=list(LIGHTS).index) if _known(verdicts) else None
-    light, sign, word = LIGHTS[gravest] if gravest else ("none", "○", "not looked for")
-    return Headline(_figures(attacked, worst), _trust(evaluations, gravest), light, sign, word)
+    gravest = _gravest(evaluations)
+    light, sign, word = LIGHTS.get(gravest, UNLIT)
+    return Headline(_figures(attacked, worst), _trust(evaluations), light, sign, word)
 
 
-def _known(verdicts: Sequence[Verdict]) -> bool:
-    return bool(verdicts) and all(verdict in LIGHTS for verdict in verdicts)
+def _gravest(evaluations: Sequence[Evaluation]) -> Verdict:
+    """Return the gravest verdict; fine only where something was looked for everywhere."""
+    verdicts = [e.signs.verdict if e.signs else Verdict.NOT_APPLICABLE for e in evaluations]
+    order = (Verdict.MASKED, Verdict.SUSPECT, Verdict.NOT_APPLICABLE, Verdict.FINE)
+    return min(verdicts, key=order.index)
+
+
+def _unseen(evaluations: Sequence[Evaluation]) -> list[str]:
+    """Return the names of the classifiers of which nothing is known."""
+    seen = (e.signs is not None and e.signs.verdict in LIGHTS for e in evaluations)
+    return [e.classifier.name for e, known in zip(evaluations, seen, strict=True) if not known]
 
 
 def _figures(evaluations: Sequence[Evaluation], worst: Sequence[_Worst]) -> str:
@@ -140,17 +149,23 @@ def _weakest(evaluation: Evaluation, figure: Figure) -> str:
     return f"; weakest against {min(attacks, key=lambda attack: attack.accuracy).name}"
 
 
-def _trust(evaluations: Sequence[Evaluation], gravest: Verdict | None) -> str:
-    if gravest is None:
+def _trust(evaluations: Sequence[Evaluation]) -> str:
+    unseen = _unseen(evaluations)
+    if len(unseen) == len(evaluations):
         return "No signs of masked gradients were looked for."
-    if gravest is Verdict.FINE:
-        return "A few passes find nothing suspicious; tfrobust diagnose looks closer, with attacks."
+    unknown = f" Nothing was looked for of {', '.join(unseen)}." if unseen else ""
     lines = [
         f"{evaluation.signs_of}: {evaluation.signs.line}"
         for evaluation in evaluations
-        if evaluation.signs and evaluation.signs.verdict is not Verdict.FINE
+        if evaluation.signs and evaluation.signs.verdict in (Verdict.MASKED, Verdict.SUSPECT)
     ]
-    return "; ".join(dict.fromkeys(lines)) + "."
+    if lines:
+        return "; ".join(dict.fromkeys(lines)) + f".{unknown}"
+    found = "A few passes find nothing suspicious"
+    if unseen:
+        seen = [e.classifier.name for e in evaluations if e.classifier.name not in unseen]
+        found += f" in {', '.join(seen)}"
+    return f"{found}; tfrobust diagnose looks closer, with attacks.{unknown}"
 
 
 def _percent(share: float) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from matplotlib.figure import Figure
 
 from tfrobust.report.charts.axes import NORM_TITLES
-from tfrobust.report.charts.figures import COLOURS, DASHES, as_svg
+from tfrobust.report.charts.colours import COLOURS
+from tfrobust.report.charts.figures import DASHES, as_svg
 from tfrobust.report.tables import Table, attack_title
 from tfrobust.results.attack_records import AttackResult
 from tfrobust.results.query_curve import QueryCurve

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import jinja2
 
+from tfrobust.report.charts.themed import themed
+
 
 @dataclasses.dataclass(frozen=True)
 class Script:
@@ -51,5 +53,6 @@ def html_templates(*packages: str) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["themed"] = themed
     environment.globals["script"] = script(PAGE_SCRIPT)  # of a page that gives none of its own
     return environment

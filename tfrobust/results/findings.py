@@ -73,8 +73,7 @@ class Signs(pydantic.BaseModel):
     @property
     def verdict(self) -> Verdict:
         """The gravest verdict of all checks; not applicable where none could be made."""
-        made = any(finding.verdict is not Verdict.NOT_APPLICABLE for finding in self.findings)
-        return gravest(self.findings) if made else Verdict.NOT_APPLICABLE
+        return gravest(self.findings)
 
     @property
     def line(self) -> str:
@@ -94,9 +93,12 @@ class Signs(pydantic.BaseModel):
 
 
 def gravest(findings: Iterable[Finding]) -> Verdict:
-    """Return the gravest verdict; fine where none is grave."""
+    """Return the gravest verdict; not applicable where no check could be made.
+
+    Example:
+        >>> gravest([])
+        <Verdict.NOT_APPLICABLE: 'not applicable'>
+    """
     verdicts = {finding.verdict for finding in findings}
-    for verdict in (Verdict.MASKED, Verdict.SUSPECT):
-        if verdict in verdicts:
-            return verdict
-    return Verdict.FINE
+    order = (Verdict.MASKED, Verdict.SUSPECT, Verdict.FINE)
+    return next((one for one in order if one in verdicts), Verdict.NOT_APPLICABLE)

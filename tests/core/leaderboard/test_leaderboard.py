@@ -13,6 +13,7 @@ from tfrobust.evaluation.runs import run as evaluate_to
 from tfrobust.evaluation.settings import EvaluationSettings
 from tfrobust.leaderboard import Leaderboard, leaderboard, run
 from tfrobust.leaderboard.model_info import budget, model_info
+from tfrobust.leaderboard.page import headline, lit_headline
 from tfrobust.pipeline.build import defended
 from tfrobust.registry import create
 from tfrobust.results.diagnosis import Diagnosis
@@ -148,6 +149,21 @@ def test_a_diagnosis_of_the_same_ball_is_shown_and_what_is_masked_stands_last(
     assert entries["plain"].model_info["unreliable"] == (verdict == "masked")
     if verdict == "masked":
         assert small.entries[-1].classifier == "plain"
+    lit = lit_headline(leaderboard([runs, tmp_path]))
+    assert (
+        lit.light == {"fine": "none", "masked": "bad"}[verdict]
+    )  # one place of four was diagnosed
+    assert lit.trust.startswith("Of 4 places on the boards 1 were diagnosed")
+
+
+def test_the_headline_tells_of_every_board(runs):
+    boards = leaderboard([runs])
+    says = headline(boards)
+    for board in boards.boards:
+        assert f"{board.entries[0].classifier} " in says
+        assert f"at L∞ ≤ {board.eps:g} of " in says
+    many = boards.model_copy(update={"boards": boards.boards * 4})
+    assert headline(many).endswith("; 4 more boards below")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from tfrobust.evaluation.settings import EvaluationSettings
 from tfrobust.registry import create
 from tfrobust.report.conditions import Figure, figures_of, read_condition
 from tfrobust.report.gate import Gate, junit_of, table_of
+from tfrobust.results.diagnosis import Diagnosis
+from tfrobust.results.findings import Finding
 from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.proportions import Proportion
 from tfrobust.results.records import Results
@@ -115,6 +117,19 @@ def test_masking_has_to_be_looked_for(runs):
     [one] = gate.check(runs / "weak")
     assert not one.holds
     assert one.found.startswith("nothing was looked for; evaluate with")
+
+
+@pytest.mark.parametrize("verdict", ["fine", "not applicable"])
+def test_a_diagnosis_in_which_no_check_could_be_made_does_not_pass(runs, verdict):
+    share = {"accuracy": 0.8, "interval": (0.7, 0.9)}
+    finding = Finding(check="odd", verdict=verdict, says="says", source="s")
+    diagnosis = Diagnosis(
+        classifier="c", scenario="memory", split="test", images=60, seed=0, norm="linf",
+        eps=0.1, attack="pgd", params={}, thorough=False, clean=share, attacked=share,
+        lowest=share, findings=[finding], gradients_per_image=1, queries_per_image=1, seconds=1,
+    )  # fmt: skip
+    [one] = Gate(no_masking=True, diagnoses=[diagnosis]).check(runs / "weak")
+    assert one.holds == (verdict == "fine")
 
 
 def test_an_attack_of_the_baseline_that_is_gone_fails(runs):

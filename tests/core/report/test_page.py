@@ -86,10 +86,31 @@ def test_a_headline_names_the_best_its_budget_and_what_to_think_of_it(evaluated)
     for verdict, light, sign in (("fine", "good", "✔"), ("masked", "bad", "✖")):
         finding = Finding(check="gradients", source="", verdict=verdict, cause="c", says="vanish")
         results = evaluated.results.model_copy(deep=True)
-        results.evaluations[1].signs = Signs(findings=[finding])
+        for evaluation in results.evaluations:
+            evaluation.signs = Signs(findings=[finding])
         shown = headline(results, evaluated.outcomes)
         assert (shown.light, shown.sign) == (light, sign)
         assert ("y: masked: vanish" in shown.trust) == (verdict == "masked")
+
+
+@pytest.mark.parametrize("unseen", [None, Signs(findings=[])], ids=["not asked", "no check"])
+@pytest.mark.parametrize(
+    ("verdict", "light", "trust"),
+    [
+        ("fine", "none", "nothing suspicious in y; tfrobust diagnose looks closer, with attacks."),
+        ("masked", "bad", "y: masked: vanish."),
+    ],
+)
+def test_a_headline_speaks_for_no_classifier_that_was_not_looked_at(
+    evaluated, unseen, verdict, light, trust
+):
+    finding = Finding(check="gradients", source="", verdict=verdict, says="vanish")
+    results = evaluated.results.model_copy(deep=True)
+    results.evaluations[0].signs = unseen
+    results.evaluations[1].signs = Signs(findings=[finding])
+    shown = headline(results, evaluated.outcomes)
+    assert shown.light == light
+    assert shown.trust.endswith(f"{trust} Nothing was looked for of {NAME}.")
 
 
 def test_a_run_without_attacks_has_a_headline_of_clean_accuracies():

@@ -11,12 +11,11 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from tfrobust.report.charts.axes import Axis, Line, lines_on
+from tfrobust.report.charts.colours import COLOURS
 from tfrobust.results.metrics import wilson
 from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.records import Evaluation, Results
 
-# Wong's palette, made for the colour-blind (Nature Methods 8, 441, 2011).
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", ":", "-.")
 _METADATA = ("Creator", "Date", "Format", "Type")  # left out: they hold addresses
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.colors
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfrobust.report.charts.figures import COLOURS, as_svg
+from tfrobust.report.charts.colours import COLOURS, shaded
+from tfrobust.report.charts.figures import as_svg
 from tfrobust.types import Labels
 
 
@@ -34,7 +34,7 @@ def projections_figure(
     for (name, (clean, attacked)), axis in zip(panels.items(), axes, strict=True):
         for number, label in enumerate(np.unique(labels)):
             bright = COLOURS[number % len(COLOURS)]
-            dark = 0.55 * np.array(matplotlib.colors.to_rgb(bright))
+            dark = shaded(bright)
             own, called = labels == label, class_names[label]
             axis.scatter(*clean[own].T, s=6, color=bright, alpha=0.8, label=called)
             axis.scatter(*attacked[own].T, s=26, color=dark, alpha=0.55, lw=0)

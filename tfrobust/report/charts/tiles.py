@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image
 
 PAGE_BYTES = 600_000  # of all images of a page, as they stand in it
+_FIGURES_BYTES = 800_000  # of those in the figures of a page that has no other images
 _LEAST_BYTES = 700  # of one, however many there are
 _LEAST_SIDE = 32  # pixels: smaller ones are not made smaller
 _MOST_SIDE = 224  # pixels: what opens large has no use for more
+_EMBEDDED = re.compile(r"data:image/png;base64,\s*([\w+/=\s]+)")  # as Matplotlib writes images
 _QUALITIES = (90, 75, 55)  # of WebP, where an image has too many bytes as it is
 
 
-def allowance(images: int) -> int:
+def allowance(images: int, together: int = PAGE_BYTES) -> int:
     """Return how many bytes each of so many images on a page may have, before base64."""
-    return max(_LEAST_BYTES, PAGE_BYTES * 3 // 4 // max(images, 1))
+    return max(_LEAST_BYTES, together * 3 // 4 // max(images, 1))
 
 
 def tile(image: np.ndarray, most: int | None = None) -> str:
@@ -47,6 +50,27 @@ def perturbation_tile(clean: np.ndarray, adversarial: np.ndarray, most: int | No
     largest = float(np.abs(change).max())
     stretched = 0.5 + change / (2 * largest) if largest else np.full_like(change, 0.5)
     return tile(stretched, most)
+
+
+def with_lighter_images(svgs: Sequence[str]) -> list[str]:
+    """Return the figures of a page with images of no more bytes than a page's images may have.
+
+    Images with transparent pixels stay as they are; an image that is made smaller is shown as
+    large as before.
+
+    Args:
+        svgs: elements that Matplotlib has written.
+    """
+    most = allowance(sum(len(_EMBEDDED.findall(svg)) for svg in svgs), _FIGURES_BYTES)
+    return [_EMBEDDED.sub(lambda match: _lighter(match[0], match[1], most), svg) for svg in svgs]
+
+
+def _lighter(address: str, content: str, most: int) -> str:
+    picture = Image.open(io.BytesIO(base64.b64decode(content))).convert("RGBA")
+    pixels = np.asarray(picture)
+    if (pixels[..., 3] < 255).any():
+        return address
+    return min(address, tile(pixels[..., :3] / np.float32(255), most), key=len)
 
 
 def _encoded(picture: Image.Image) -> Iterator[bytes]:

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from tfrobust.report.charts.figures import COLOURS, as_svg
+from tfrobust.report.charts.colours import COLOURS
+from tfrobust.report.charts.figures import as_svg
 from tfrobust.report.charts.projections import projections_figure
 from tfrobust.study.results.lookup import Lookup
 from tfrobust.study.schema.pictures import ExhibitView, Gallery, Projection, Scatter
@@ -58,7 +59,8 @@ def _gallery(declared: Gallery, by_row: Sequence[Exhibits], after_title: str) ->
     axes = figure.subplots(len(rows), len(originals), squeeze=False)
     for (title, images), line in zip(rows, axes, strict=True):
         for image, axis in zip(images, line, strict=True):
-            axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            # Its own pixels: resampled to the figure's, a page of noise takes five times as much.
+            axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="none")
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
         line[0].set_ylabel(title, fontsize=8, rotation=0, ha="right", va="center")
@@ -99,7 +101,7 @@ def _scatter(declared: Scatter, by_panel: Sequence[Exhibits]) -> str:
             vmin=0,
             vmax=len(colours) - 1,
             alpha=0.18,
-            interpolation="nearest",
+            interpolation="none",
         )
         axis.plot(*np.stack([before, after], axis=1).T, color="0.6", lw=0.3, zorder=1)
         for number, colour in enumerate(colours):

@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from tfrobust.report.charts.figures import COLOURS, as_svg
+from tfrobust.report.charts.colours import COLOURS
+from tfrobust.report.charts.figures import as_svg
 from tfrobust.report.charts.panels import Panel
 from tfrobust.study.results.curve_charts import curve_panels
 from tfrobust.study.results.exhibit_figures import exhibited

@@ -11,6 +11,8 @@ from typing import Any
 from tfrobust.errors import StoreError, one_line
 from tfrobust.files.atomic import atomic_write
 from tfrobust.report.charts.panels import geometry
+from tfrobust.report.charts.themed import themed
+from tfrobust.report.charts.tiles import with_lighter_images
 from tfrobust.study.cells.cell import Cell
 from tfrobust.study.cells.result_file import Result
 from tfrobust.study.results.claims import check_claims, verdict
@@ -58,6 +60,7 @@ def write_study(study: Study, scale: str, lookup: Lookup, *folders: Path) -> Non
 def _content(study: Study, scale: str, lookup: Lookup) -> dict[str, Any]:
     results, claims = list(lookup), check_claims(study, lookup)
     summary = study.scales[scale].summary or study.summary
+    drawn = _pictures(study, lookup)
     told_reductions = summary is None or not summary.trust  # by the line that is written then
     return {
         "study": study,
@@ -80,7 +83,8 @@ def _content(study: Study, scale: str, lookup: Lookup) -> dict[str, Any]:
         "commits": _commits(results),
         "machines": list(dict.fromkeys(r.machine for r in results if r.machine)),
         "verdicts": masked_verdicts(study, lookup),
-        "pictures": _pictures(study, lookup),
+        "pictures": drawn,
+        "page_svgs": [themed(svg) for svg in with_lighter_images([one.svg for one in drawn])],
         "verdict": verdict,
         "in_paper": IN_PAPER,
     }
