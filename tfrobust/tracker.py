@@ -24,11 +24,13 @@ class Job:
         command: `train`, `evaluate`, `diagnose`, `certify` or `study`.
         name: of what it makes, such as `robust`: the stored classifier, or the folder of the run.
         settings: with which it was started.
+        resumes: the `TrackedRun.key` of the run that it goes on with; `None`: it begins.
     """
 
     command: str
     name: str
     settings: Settings = dataclasses.field(default_factory=dict)
+    resumes: str | None = None
 
 
 class TrackedRun(abc.ABC):
@@ -36,6 +38,14 @@ class TrackedRun(abc.ABC):
 
     No method may change what it is given, nor wait for long: the run waits too.
     """
+
+    @property
+    def key(self) -> str | None:
+        """What the tracker finds the run by when a training is resumed; `None`: it does not.
+
+        It is asked for while the run is open, and kept beside the training's checkpoints.
+        """
+        return None
 
     @abc.abstractmethod
     def figures(self, figures: Figures, *, step: int | None = None, series: str = "") -> None:
@@ -92,7 +102,7 @@ class Tracker(abc.ABC):
 
     @abc.abstractmethod
     def start(self, job: Job) -> TrackedRun:
-        """Open a run.
+        """Open a run; the one that the job resumes, if it is still there.
 
         Args:
             job: what is going to be done.

@@ -30,6 +30,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
 
 _LONGEST = 500  # characters of a value, on servers of any age
 _AT_ONCE = 100  # params, and metrics, in a request
@@ -46,7 +47,16 @@ class MlflowRun(TrackedRun):
 
     def __init__(self, client: MlflowClient, experiment: str, job: Job) -> None:
         self._client, self._experiment = client, experiment
-        self._run = self._created(job.name, {"tfrobust.command": job.command}, job.settings)
+        if job.resumes is not None and self._is_there(job.resumes):
+            self._run = job.resumes
+            client.update_run(self._run, status="RUNNING")
+        else:
+            self._run = self._created(job.name, {"tfrobust.command": job.command}, job.settings)
+
+    @property
+    def key(self) -> str:
+        """The run's number."""
+        return self._run
 
     def figures(self, figures: Figures, *, step: int | None = None, series: str = "") -> None:
         """Log metrics, as `series/name`."""
@@ -72,6 +82,15 @@ class MlflowRun(TrackedRun):
     def close(self, *, failed: bool = False) -> None:
         """End the run."""
         self._client.set_terminated(self._run, "FAILED" if failed else "FINISHED")
+
+    def _is_there(self, number: str) -> bool:
+        """Tell whether the experiment has a run that is not deleted."""
+        try:
+            info = self._client.get_run(number).info
+        except MlflowException:  # of another server; one that does not answer fails the next call
+            return False
+        here = str(info.experiment_id) == str(self._experiment)
+        return here and info.lifecycle_stage == "active"
 
     def _created(self, name: str, tags: dict[str, str], settings: Settings) -> str:
         created = self._client.create_run(self._experiment, run_name=name, tags=tags)

@@ -39,6 +39,11 @@ class WandbRun(TrackedRun):
         )
         self._has_files = False
 
+    @property
+    def key(self) -> str | None:
+        """The run's number; files of an offline run are never gone on with."""
+        return None if self._run.offline else str(self._run.id)
+
     def figures(self, figures: Figures, *, step: int | None = None, series: str = "") -> None:
         """Log figures of a step; those without one are the run's summary."""
         named = {f"{series}/{name}" if series else name: v for name, v in figures.items()}
@@ -95,8 +100,11 @@ class WeightsAndBiases(Tracker):
     folder: str = option("folder in which it makes its own, wandb", default="runs")
 
     def start(self, job: Job) -> WandbRun:
-        """Begin a run."""
+        """Begin a run, or go on with one."""
         Path(self.folder).mkdir(parents=True, exist_ok=True)
+        # Two folders of one number would be for the server to put together.
+        offline = (self.mode or os.environ.get("WANDB_MODE")) == "offline"
+        resumes = None if offline else job.resumes
         run = wandb.init(
             project=self.project,
             entity=self.entity,
@@ -104,6 +112,8 @@ class WeightsAndBiases(Tracker):
             dir=self.folder,
             name=job.name,
             job_type=job.command,
+            id=resumes,
+            resume="allow" if resumes else None,
             config=dict(job.settings),
             reinit="create_new",  # a run that the user's program has open stays open
             settings=wandb.Settings(console="off", save_code=False, silent=True),

@@ -167,6 +167,11 @@ def kept_work(folder: Path) -> Path:
     return folder / "kept"
 
 
+def tracker_keys(home: Path) -> Path:
+    """Return the file of the runs of trackers that follow a training; it is removed with it."""
+    return unfinished_folder(home) / "trackers.json"
+
+
 def close_workspace(home: Path, plan: dict[str, Any], classifier: Classifier, card: Card) -> None:
     """Replace what is kept of the last version: the plan, and Keras models to train further.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tempfile
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ def tracker_checks() -> Sequence[Callable[[Tracker], None]]:
         takes_a_run_of_nothing,
         takes_names_and_settings_as_users_have_them,
         keeps_runs_of_one_name_apart_while_both_are_open,
+        goes_on_with_a_run_that_it_has_a_key_of,
         changes_nothing_that_it_is_given,
     )
 
@@ -79,6 +81,21 @@ def keeps_runs_of_one_name_apart_while_both_are_open(tracker: Tracker) -> None:
         run.figures({"accuracy": 0.5})
     for run in (first, second):
         run.close()
+
+
+def goes_on_with_a_run_that_it_has_a_key_of(tracker: Tracker) -> None:
+    """Go on with a run that failed; begin one where there is none of that key."""
+    run = _started(tracker)
+    run.figures({"loss": 1.0}, step=0, series="stage-1/train")
+    key = run.key
+    run.close(failed=True)
+    for resumes in (key, "0123456789abcdef0123456789abcdef"):
+        resumed = _started(tracker, dataclasses.replace(_JOB, resumes=resumes))
+        assert key is None or resumes != key or resumed.key == key, (
+            f"it was told to go on with {key}, and goes on with {resumed.key}"
+        )
+        resumed.figures({"loss": 0.5}, step=1, series="stage-1/train")
+        resumed.close()
 
 
 def changes_nothing_that_it_is_given(tracker: Tracker) -> None:

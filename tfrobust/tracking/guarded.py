@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tfrobust.errors import one_line
+from tfrobust.errors import StoreError, one_line
 from tfrobust.registry import name_of
 from tfrobust.tracker import Job, TrackedRun, Tracker
+from tfrobust.tracking.keys import read_keys, write_keys
 from tfrobust.types import Images
 
 
@@ -21,6 +23,9 @@ class Tracking:
         trackers: built; with none, nothing is told to anybody.
         job: what the run does.
         log: takes a line where a tracker fails.
+        keys: the file of the runs' keys beside a training's checkpoints, written with the first
+            point of a curve where its folder is; `None`: the run cannot be resumed.
+        resume: go on with the runs of that file.
 
     Example:
         >>> job = Job(command="train", name="d1")
@@ -29,18 +34,26 @@ class Tracking:
     """
 
     def __init__(
-        self, trackers: Sequence[Tracker], job: Job, log: Callable[[str], None] = lambda _: None
+        self,
+        trackers: Sequence[Tracker],
+        job: Job,
+        log: Callable[[str], None] = lambda _: None,
+        *,
+        keys: Path | None = None,
+        resume: bool = False,
     ) -> None:
         self._trackers, self._log = list(trackers), log
-        self._job = Job(command=job.command, name=job.name, settings=plain_settings(job.settings))
+        self._unwritten, self._known = keys, read_keys(keys) if keys and resume else {}
+        self._job = dataclasses.replace(job, settings=plain_settings(job.settings))
         self._runs: list[tuple[str, TrackedRun]] = []
 
     def __enter__(self) -> Tracking:
         """Open a run of every tracker."""
         for tracker in self._trackers:
             name = name_of(tracker)
+            job = dataclasses.replace(self._job, resumes=self._known.get(name))
             try:
-                self._runs.append((name, tracker.start(self._job)))
+                self._runs.append((name, tracker.start(job)))
             except (Exception, SystemExit) as error:  # somebody else's program may do anything
                 self._leave_out(name, error)
         return self
@@ -65,6 +78,8 @@ class Tracking:
         """Record those of the figures that are finite numbers; see `TrackedRun.figures`."""
         if finite := finite_figures(figures):
             self._tell(lambda run: run.figures(finite, step=step, series=series))
+            if step is not None and self._unwritten is not None:
+                self._write_keys(self._unwritten)
 
     def trial(self, name: str, settings: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
         """Record a combination that was tried; see `TrackedRun.trial`."""
@@ -79,6 +94,18 @@ class Tracking:
         """Record a file, if it is there; see `TrackedRun.artifact`."""
         if path.is_file():
             self._tell(lambda run: run.artifact(path))
+
+    def _write_keys(self, path: Path) -> None:
+        """Write the keys, once: a training that has told a point can be resumed."""
+        asked: list[str | None] = []
+        self._tell(lambda run: asked.append(run.key))  # one that fails is left out, and gives none
+        keys = {name: key for (name, _), key in zip(self._runs, asked, strict=True) if key}
+        self._unwritten = None
+        if keys and path.parent.is_dir():
+            try:
+                write_keys(path, keys)
+            except StoreError as error:
+                self._log(f"{one_line(error)}; a resumed training begins new runs of trackers")
 
     def _tell(self, tell: Callable[[TrackedRun], None]) -> None:
         for opened in list(self._runs):

@@ -108,6 +108,7 @@ def train(
     from tfrobust.pipeline.plans import TrainingPlan
     from tfrobust.pipeline.starting_points import starting_point
     from tfrobust.pipeline.stored_training import run_training
+    from tfrobust.pipeline.workspace import tracker_keys
     from tfrobust.store.cards import card_file
     from tfrobust.store.layout import check_trainable_name, home_of
     from tfrobust.tracking.epochs import EpochFigures
@@ -133,10 +134,15 @@ def train(
             loading.for_images(data.image_shape, data.class_names), remote
         ),
     )
-    check_trainable_name(home_of(name or model))  # before trackers begin a run of that name
+    home = home_of(name or model)
+    check_trainable_name(home)  # before trackers begin a run of that name
     trackers = _trackers(tracker, tensorboard, params) if trainer.workers.chief else []
     told = plan.recorded(training) if trackers else {}
-    with reporter, tracked(trackers, "train", name or model, told, trainer.log) as tracking:
+    tracking = tracked(
+        trackers, "train", name or model, told, trainer.log,
+        keys=tracker_keys(home), resume=resume and not force,
+    )  # fmt: skip
+    with reporter, tracking:
         trainer = dataclasses.replace(trainer, on_epoch=EpochFigures(tracking))
         trained = run_training(plan, name or model, trainer, resume=resume, force=force)
         tracking.figures({"clean_accuracy": trained.card.clean_accuracy})

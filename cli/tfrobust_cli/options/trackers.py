@@ -11,6 +11,8 @@ from tfrobust_cli.arguments import Parameters
 from tfrobust_cli.options.declared import names_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tfrobust.tracker import Tracker
     from tfrobust.tracking.guarded import Tracking
 
@@ -46,6 +48,9 @@ def tracked(
     name: str,
     settings: Mapping[str, Any],
     log: Callable[[str], None],
+    *,
+    keys: Path | None = None,
+    resume: bool = False,
 ) -> Tracking:
     """Return what tells trackers of a run; it is opened by `with`.
 
@@ -55,8 +60,11 @@ def tracked(
         name: of what it makes.
         settings: what was typed.
         log: takes a line where a tracker fails.
+        keys: the file by which a resumed training finds its runs.
+        resume: go on with them.
     """
     from tfrobust.tracker import Job
     from tfrobust.tracking.guarded import Tracking
 
-    return Tracking(list(trackers), Job(command=command, name=name, settings=settings), log)
+    job = Job(command=command, name=name, settings=settings)
+    return Tracking(list(trackers), job, log, keys=keys, resume=resume)

@@ -15,6 +15,7 @@ from tfrobust.testing import tracker_checks
 from tfrobust.tracker import Job, TrackedRun, Tracker
 from tfrobust.tracking import EpochFigures, Tracking
 from tfrobust.tracking.guarded import plain_settings
+from tfrobust.tracking.keys import read_keys
 
 JOB = Job(command="train", name="d1", settings={"defenses": [], "model": {"name": "lenet"}})
 
@@ -26,6 +27,11 @@ class Told(TrackedRun):
     job: Job
     raises_at: str
     calls: list = dataclasses.field(default_factory=list)
+
+    @property
+    def key(self):
+        self.tell("key")
+        return "number 7"
 
     def tell(self, *call):
         self.calls.append(call)
@@ -131,3 +137,32 @@ def test_a_study_tells_its_claims_and_its_pages(tmp_path):
     told = {"claim": "dropout helps", "verdict": "holds"}
     assert calls[1:3] == [("trial", f"claim {n}", told, {"holds": 1.0}) for n in (1, 2)]
     assert calls[3:] == [("artifact", "report.html"), ("close", False)]
+
+
+def test_a_resumed_training_goes_on_with_the_runs_that_it_began(tmp_path):
+    keys = tmp_path / "unfinished" / "trackers.json"
+    with Tracking([Remembers()], JOB, keys=keys) as tracking:
+        tracking.figures({"loss": 1.0}, step=0)
+        assert not keys.exists()  # nothing can be resumed: no folder of checkpoints
+    keys.parent.mkdir()
+    with Tracking([Remembers()], JOB, keys=keys) as tracking:
+        tracking.figures({"clean_accuracy": 1.0})
+        assert not keys.exists()
+        tracking.figures({"loss": 1.0}, step=0)
+        tracking.figures({"loss": 1.0}, step=1)
+    assert RUNS[-1].calls.count(("key",)) == 1
+    for resume, expected in ((True, "number 7"), (False, None)):
+        with Tracking([Remembers()], JOB, keys=keys, resume=resume):
+            assert RUNS[-1].job.resumes == expected
+    keys.write_text('{"runs": 5}', encoding="utf-8")  # damaged: trackers begin anew
+    with Tracking([Remembers()], JOB, keys=keys, resume=True):
+        assert RUNS[-1].job.resumes is None
+
+
+def test_a_tracker_that_cannot_say_its_key_is_left_out_alone(tmp_path):
+    keys, lines = tmp_path / "trackers.json", []
+    trackers = [Remembers(raises_at="key"), Remembers()]
+    with Tracking(trackers, JOB, lines.append, keys=keys) as tracking:
+        tracking.figures({"loss": 1.0}, step=0)
+    assert len(lines) == 1
+    assert read_keys(keys) == {"remembers": "number 7"}

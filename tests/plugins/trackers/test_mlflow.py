@@ -1,5 +1,6 @@
 """MLflow's tracker: what a store of files holds, by MLflow's own client."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,24 @@ def test_mlflow_reads_params_curves_trials_images_and_pages(tracker, tmp_path):
 def test_a_failed_run_is_a_failed_run_of_mlflow(tracker, tmp_path):
     tracker.start(JOB).close(failed=True)
     assert runs_of(tmp_path)[1]["robust"].info.status == "FAILED"
+
+
+def test_a_resumed_run_goes_on_and_a_deleted_one_begins_anew(tracker, tmp_path):
+    begun = tracker.start(JOB)
+    begun.figures({"loss": 2.0}, step=0)
+    begun.close(failed=True)
+    resumes = dataclasses.replace(JOB, resumes=begun.key)
+    resumed = tracker.start(resumes)
+    client, runs = runs_of(tmp_path)
+    assert runs["robust"].info.status == "RUNNING"
+    resumed.figures({"loss": 1.0}, step=1)
+    resumed.close()
+    client, runs = runs_of(tmp_path)
+    [run] = runs.values()
+    assert (run.info.run_id, run.info.status) == (begun.key, "FINISHED")
+    history = client.get_metric_history(begun.key, "loss")
+    assert [(metric.step, metric.value) for metric in history] == [(0, 2.0), (1, 1.0)]
+    client.delete_run(begun.key)
+    anew = tracker.start(resumes)
+    anew.close()
+    assert anew.key != begun.key

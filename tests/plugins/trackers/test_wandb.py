@@ -1,6 +1,7 @@
 """The tracker of Weights & Biases, in files alone: nothing is sent."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -50,3 +51,19 @@ def test_wandb_writes_curves_trials_images_and_pages_for_sync(tracker, tmp_path)
     written = log.read_bytes()
     for name in (b"stage-1/train/loss", b"stage-2/train/loss", b"report.html", b"digits"):
         assert name in written
+
+
+@pytest.mark.parametrize(
+    ("mode", "asked"), [("online", ("abc", "allow")), ("offline", (None, None))]
+)
+def test_wandb_goes_on_with_the_run_of_a_key_where_there_is_a_server(
+    monkeypatch, tmp_path, mode, asked
+):
+    def init(**options):
+        assert (options["id"], options["resume"]) == asked
+        return types.SimpleNamespace(id="abc", offline=mode == "offline")
+
+    monkeypatch.setattr("wandb.init", init)
+    tracker = create("trackers", "wandb", mode=mode, folder=str(tmp_path))
+    run = tracker.start(Job(command="train", name="robust", resumes="abc"))
+    assert run.key == asked[0]
