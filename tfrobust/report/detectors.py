@@ -19,7 +19,10 @@ _CLEAN, _ADVERSARIAL = COLOURS[0], COLOURS[1]
 
 
 def histograms(results: Results, outcomes: Outcomes) -> list[dict[str, Any]]:
-    """Return `{"title", "svg"}` for each detector and attack: clean and attacked scores."""
+    """Return `{"title", "boundary", "svg"}` for each detector and attack: how scores are spread.
+
+    `boundary` says how the detector's boundary is drawn, or where beyond the scores it lies.
+    """
     drawings = []
     for number, evaluation in enumerate(results.evaluations):
         for k, detector in enumerate(evaluation.detectors):
@@ -29,7 +32,8 @@ def histograms(results: Results, outcomes: Outcomes) -> list[dict[str, Any]]:
             title = f"{evaluation.classifier.name}: {detector.name} against {attacked_by(detector)}"
             fooling = adversarial[_fooled(number, k, evaluation, outcomes)]
             drawn = _histogram(detector, clean, adversarial, fooling, title)
-            drawings.append({"title": title, "svg": drawn})
+            boundary = _boundary(detector.threshold, _edges(clean, adversarial))
+            drawings.append({"title": title, "boundary": boundary, "svg": drawn})
     return drawings
 
 
@@ -47,6 +51,24 @@ def _fooled(number: int, k: int, evaluation: Evaluation, outcomes: Outcomes) -> 
     return fooled
 
 
+def _edges(clean: np.ndarray, adversarial: np.ndarray) -> np.ndarray:
+    both = np.concatenate([clean, adversarial])
+    low, high = np.quantile(both, [0.0, 0.995])  # one wild score would squeeze all others
+    return np.linspace(low, high if high > low else low + 1.0, _BINS + 1)
+
+
+def _is_shown(threshold: float, edges: np.ndarray) -> bool:
+    return bool(edges[0] <= threshold <= edges[-1])
+
+
+def _boundary(threshold: float, edges: np.ndarray) -> str:
+    """Return what the caption says of the boundary."""
+    if _is_shown(threshold, edges):
+        return "dotted: its boundary"
+    side = "above" if threshold > edges[-1] else "below"
+    return f"its boundary, {threshold:.4g}, lies {side} what is shown"
+
+
 def _histogram(
     detector: DetectorResult,
     clean: np.ndarray,
@@ -56,9 +78,7 @@ def _histogram(
 ) -> str:
     figure = Figure(figsize=(4.2, 2.5), layout="constrained")
     axes = figure.add_subplot()
-    both = np.concatenate([clean, adversarial])
-    low, high = np.quantile(both, [0.0, 0.995])  # one wild score would squeeze all others
-    edges = np.linspace(low, high if high > low else low + 1.0, _BINS + 1)
+    edges = _edges(clean, adversarial)
     for scores, colour, label in (
         (clean, _CLEAN, "clean"),
         (adversarial, _ADVERSARIAL, "attacked"),
@@ -68,7 +88,7 @@ def _histogram(
     if 0 < len(fooling) < len(adversarial):
         kept = np.clip(fooling, edges[0], edges[-1])
         axes.hist(kept, edges, color=_ADVERSARIAL, histtype="step", label="fooling among them")
-    if edges[0] <= detector.threshold <= edges[-1]:
+    if _is_shown(detector.threshold, edges):
         axes.axvline(detector.threshold, color="black", linewidth=1, linestyle=":")
     axes.set_xlabel("score")
     axes.set_ylabel("images")

@@ -82,7 +82,7 @@ def query_figures(results: Results) -> list[dict[str, str]]:
         axes.set_xscale("log")
         axes.set_xlabel("queries an image")
         axes.set_ylabel(measure)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.02 if measure == _ACCURACY else None)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=7)

@@ -1,14 +1,16 @@
-"""Figures of Matplotlib inside of a page: its colours, its size, and who speaks for nothing."""
+"""Figures of Matplotlib inside of a page: its colours, its size, its caption; and lights."""
 
 import re
 
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
 
 from tfrobust.report.charts.colours import COLOURS, shaded
 from tfrobust.report.charts.figures import as_svg
 from tfrobust.report.charts.themed import themed
 from tfrobust.report.charts.tiles import with_lighter_images
+from tfrobust.report.detectors import _boundary, _edges, _is_shown
 from tfrobust.report.diagnosis import headline, light
 from tfrobust.results.diagnosis import Diagnosis
 from tfrobust.results.findings import Finding
@@ -64,3 +66,17 @@ def test_a_diagnosis_without_a_check_that_could_be_made_has_no_green_light():
     assert diagnosis.verdict == "not applicable"
     assert (light(diagnosis).light, light(diagnosis).trust) == ("none", "no check could be made.")
     assert headline(diagnosis) == "no check could be made: pgd leaves 80.0 %"
+
+
+@pytest.mark.parametrize(
+    ("threshold", "says"),
+    [
+        (0.5, "dotted: its boundary"),
+        (7.0, "its boundary, 7, lies above what is shown"),
+        (-1.0, "its boundary, -1, lies below what is shown"),
+    ],
+)
+def test_a_boundary_is_called_dotted_only_where_it_is_drawn(threshold, says):
+    edges = _edges(np.linspace(0, 1, 200), np.linspace(0, 2, 200))
+    assert _boundary(threshold, edges) == says
+    assert _is_shown(threshold, edges) == says.startswith("dotted")
