@@ -23,6 +23,8 @@ from tfrobust.engine.run import run_attack
 from tfrobust.engine.targets import choose_targets
 from tfrobust.evaluation.audit import CleanImages, audit_images
 from tfrobust.evaluation.judging import left_to_do
+from tfrobust.evaluation.settings import Progress, reporter
+from tfrobust.registry import name_of
 from tfrobust.results.detectors import FittedOn
 from tfrobust.scenario import Scenario
 from tfrobust.types import Boxes, Flags, Images, Labels
@@ -92,10 +94,16 @@ class FittingImages:
 
 
 def attacked_training_images(
-    attack: Attack, classifier: Classifier, scenario: Scenario, count: int, *, seed: int = 0
+    attack: Attack,
+    classifier: Classifier,
+    scenario: Scenario,
+    count: int,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> FittingImages:
     """Attack the first `count` training images of a classifier, for its detectors to learn from."""
-    training = attack_training(attack, classifier, scenario, count, seed=seed)
+    training = attack_training(attack, classifier, scenario, count, seed=seed, progress=progress)
     return audited_training(training, attack, classifier)
 
 
@@ -107,6 +115,7 @@ def attack_training(
     *,
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
+    progress: Progress | None = None,
 ) -> AttackedTraining:
     """Attack the first `count` training images; `audited_training` tells which of them fool.
 
@@ -133,6 +142,7 @@ def attack_training(
                 boxes=None if boxes is None else boxes[rows],
                 seed=seed,
                 batch_size=batch_size,
+                on_progress=reporter(progress, name_of(attack), len(clean), rows.start),
             )
             if block.targets is not None:
                 reached.append(block.targets)

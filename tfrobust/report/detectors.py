@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,17 +52,18 @@ def _fooled(number: int, k: int, evaluation: Evaluation, outcomes: Outcomes) -> 
     return fooled
 
 
-def _edges(clean: np.ndarray, adversarial: np.ndarray) -> np.ndarray:
+def _edges(clean: np.ndarray, adversarial: np.ndarray) -> list[float]:
+    """Return the edges of the bins that scores are counted in."""
     both = np.concatenate([clean, adversarial])
     low, high = np.quantile(both, [0.0, 0.995])  # one wild score would squeeze all others
-    return np.linspace(low, high if high > low else low + 1.0, _BINS + 1)
+    return list(np.linspace(low, high if high > low else low + 1.0, _BINS + 1))
 
 
-def _is_shown(threshold: float, edges: np.ndarray) -> bool:
+def _is_shown(threshold: float, edges: Sequence[float]) -> bool:
     return bool(edges[0] <= threshold <= edges[-1])
 
 
-def _boundary(threshold: float, edges: np.ndarray) -> str:
+def _boundary(threshold: float, edges: Sequence[float]) -> str:
     """Return what the caption says of the boundary."""
     if _is_shown(threshold, edges):
         return "dotted: its boundary"

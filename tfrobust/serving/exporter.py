@@ -14,6 +14,7 @@ from tfrobust.data.image_blocks import ImageBlocks
 from tfrobust.data.names import open_scenario
 from tfrobust.data.reading import arrays, check_fits
 from tfrobust.errors import RobustError, UsageError
+from tfrobust.evaluation.settings import Progress
 from tfrobust.pipeline.build import defended, untrained
 from tfrobust.pipeline.plans import trained_on
 from tfrobust.pipeline.reload import network_of
@@ -58,7 +59,13 @@ class Exported:
     measured: Sequence[Measured] = ()
 
 
-def export(settings: ExportSettings, folder: Path | str, *, log: Log = lambda _: None) -> Exported:
+def export(
+    settings: ExportSettings,
+    folder: Path | str,
+    *,
+    log: Log = lambda _: None,
+    progress: Progress | None = None,
+) -> Exported:
     """Write a classifier, or a defence alone, as the next version in a folder.
 
     Args:
@@ -66,6 +73,7 @@ def export(settings: ExportSettings, folder: Path | str, *, log: Log = lambda _:
             seed.
         folder: where `FOLDER/VERSION` is made, in TensorFlow Serving's layout.
         log: is called with a line that a user should know.
+        progress: receives how many images are attacked, for a detector to learn from.
 
     Raises:
         UsageError: there is no such classifier; a defence would train; nothing can be separated.
@@ -83,7 +91,7 @@ def export(settings: ExportSettings, folder: Path | str, *, log: Log = lambda _:
     if settings.format == "onnx":
         check_onnx()
     keras.utils.set_random_seed(settings.seed)  # defences and detectors may make generators
-    classifier = _protected(_loaded(settings, log), settings)
+    classifier = _protected(_loaded(settings, log), settings, progress)
     if settings.draws == "content":
         classifier = Seeded(classifier)
     with claimed_version(Path(folder), settings.version) as place:
@@ -153,7 +161,9 @@ def _loaded(settings: ExportSettings, log: Log) -> Classifier:
     return classifier
 
 
-def _protected(classifier: Classifier, settings: ExportSettings) -> Classifier:
+def _protected(
+    classifier: Classifier, settings: ExportSettings, progress: Progress | None
+) -> Classifier:
     """Return a classifier with the defences around it, and the detector beside it."""
     defenses, detector, attack = settings.defenses, settings.detector, settings.attack
     if not defenses and detector is None:
@@ -164,7 +174,10 @@ def _protected(classifier: Classifier, settings: ExportSettings) -> Classifier:
     classifier = defended(classifier, untrained(defenses), scenario, trainer)
     if detector is None or attack is None:
         return classifier
-    return guard(classifier, detector, attack, scenario, images=settings.images, seed=seed)
+    return guard(
+        classifier, detector, attack, scenario,
+        images=settings.images, seed=seed, progress=progress,
+    )  # fmt: skip
 
 
 def _servable(classifier: Classifier, only: str | None) -> Servable:

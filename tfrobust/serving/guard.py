@@ -11,6 +11,7 @@ from tfrobust.detector import Detector, FittedDetector
 from tfrobust.errors import UsageError
 from tfrobust.evaluation.detection import fitted_on, threshold
 from tfrobust.evaluation.fitting_images import attacked_training_images
+from tfrobust.evaluation.settings import Progress
 from tfrobust.registry import name_of, signature
 from tfrobust.scenario import Scenario
 from tfrobust.types import Images
@@ -47,6 +48,7 @@ def guard(
     *,
     images: int = 500,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> Guarded:
     """Fit a detector on attacked training images and put it beside a classifier.
 
@@ -57,6 +59,7 @@ def guard(
         scenario: for its training split.
         images: how many of its images, 1 or more.
         seed: decides everything random; Python's and TensorFlow's global seeds are set to it.
+        progress: receives how many images are attacked.
 
     Returns:
         A classifier that serves `adversarial_score` too. Its card records the threshold.
@@ -76,7 +79,9 @@ def guard(
     if images < 1:
         raise UsageError(f"images: expected 1 or more; received: {images}")
     keras.utils.set_random_seed(seed)  # attacks may draw from generators of their own
-    to_fit = attacked_training_images(attack, classifier, scenario, images, seed=seed)
+    to_fit = attacked_training_images(
+        attack, classifier, scenario, images, seed=seed, progress=progress
+    )
     fitted = fitted_on(to_fit, detector, classifier, seed=seed)
     if fitted.eager:
         raise UsageError(

@@ -11,7 +11,7 @@ import typer
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.serving.settings import ExportSettings
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
-from tfrobust_cli.console import log, start_tensorflow, stdout
+from tfrobust_cli.console import Reporter, start_tensorflow, stdout
 from tfrobust_cli.opening import opened
 from tfrobust_cli.options.declared import MOST, Classifier, Json, Params, Seed
 from tfrobust_cli.options.declared_export import (
@@ -102,7 +102,9 @@ def export(
         scenario_name=scenario, images=images, seed=seed, loading=loading,
         inputs=forms, classify=classify, warmup=sizes, draws=draws, evaluated=evaluated,
     )  # fmt: skip
-    _print(exporter.export(settings, folder, log=log), as_json=as_json)
+    with Reporter() as reporter:
+        exported = exporter.export(settings, folder, log=reporter.log, progress=reporter)
+    _print(exported, as_json=as_json)
 
 
 def _print(exported: Exported, *, as_json: bool) -> None:

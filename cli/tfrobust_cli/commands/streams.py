@@ -9,7 +9,7 @@ import typer
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
-from tfrobust_cli.console import log, start_tensorflow
+from tfrobust_cli.console import Reporter, log, start_tensorflow
 from tfrobust_cli.opening import opened
 from tfrobust_cli.options.declared import (
     MOST,
@@ -72,7 +72,9 @@ def streams(
         name=classifier, classifier=network, scenario=opened(scenario, params, seed=seed),
         attack=built, crafted_on=crafted_on, images=images, seed=seed,
     )  # fmt: skip
-    print_streams(evaluation.run_streams(settings, out, force=force), as_json=as_json)
+    with Reporter() as reporter:
+        shown = evaluation.run_streams(settings, out, force=force, progress=reporter)
+    print_streams(shown, as_json=as_json)
 
 
 def _loaded(classifier: str, loading: LoadOptions) -> Classifier:

@@ -76,7 +76,14 @@ def test_in_blocks_they_are_those_of_one_block(trained, scenario, name, options,
     attack = create("attacks", name, **options)
     whole = attacked_training_images(attack, trained, scenario, 300)
     monkeypatch.setattr(spooled, "_BLOCK", 128 * _BYTES)
-    parts = attacked_training_images(attack, trained, scenario, 300)
+    told = []
+    parts = attacked_training_images(
+        attack, trained, scenario, 300, progress=lambda *now: told.append(now)
+    )
+    assert {(what, total) for what, _, total in told} == {(name, 300)}
+    done = [number for _, number, _ in told]
+    assert done == sorted(done)  # one bar over all blocks
+    assert (done[0], done[-1]) == (0, 300)
     for field in ("clean", "adversarial", "fooled", "learned"):
         np.testing.assert_array_equal(getattr(parts, field), getattr(whole, field))
     assert parts.record == whole.record

@@ -23,6 +23,8 @@ from tfrobust.engine.object_boxes import needs_boxes
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import DataError
 from tfrobust.evaluation.blocks.block import BLOCK_SIZE
+from tfrobust.evaluation.settings import Progress, reporter
+from tfrobust.registry import name_of
 from tfrobust.scenario import Scenario
 from tfrobust.types import Boxes, Images, Labels
 
@@ -113,6 +115,7 @@ def some_attacked(
     *,
     seed: int,
     called: str = "the classifier",
+    progress: Progress | None = None,
 ) -> tuple[Images, Images, Labels]:
     """Attack some test images of few classes.
 
@@ -123,6 +126,7 @@ def some_attacked(
         count: of images, at most.
         seed: decides everything random.
         called: the classifier's name, for messages.
+        progress: receives how many images are attacked.
 
     Returns:
         The clean images, the attacked ones and their labels.
@@ -139,9 +143,11 @@ def some_attacked(
     chosen = _rows(
         BlockReader(scenario, "test", len(seen.labels), BLOCK_SIZE, boxes=boxes), positions
     )
+    told = reporter(progress, name_of(attack), len(chosen.labels))
     crafted = run_attack(
-        attack, classifier, chosen.images, chosen.labels, boxes=chosen.boxes, seed=seed
-    )
+        attack, classifier, chosen.images, chosen.labels,
+        boxes=chosen.boxes, seed=seed, on_progress=told,
+    )  # fmt: skip
     return chosen.images, crafted.images, chosen.labels
 
 

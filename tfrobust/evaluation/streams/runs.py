@@ -9,6 +9,7 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.members import member_of
 from tfrobust.errors import UsageError
+from tfrobust.evaluation.settings import Progress
 from tfrobust.evaluation.streams.features import Projected, Streamed, projected, some_attacked
 from tfrobust.files.atomic import atomic_write
 from tfrobust.files.output_folders import output_folder
@@ -55,13 +56,20 @@ class StreamResults:
     figure: Path
 
 
-def run_streams(settings: StreamSettings, out: Path | str, *, force: bool = False) -> StreamResults:
+def run_streams(
+    settings: StreamSettings,
+    out: Path | str,
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> StreamResults:
     """Attack some test images, and write each stream's features, clean and attacked, as a picture.
 
     Args:
         settings: whose streams, and under which attack.
         out: the folder that `streams.svg` is written into.
         force: write also where the folder holds other things.
+        progress: receives how many images are attacked.
 
     Raises:
         UsageError: the classifier shows no streams, or none that is called `crafted_on`; the
@@ -90,8 +98,9 @@ def run_streams(settings: StreamSettings, out: Path | str, *, force: bool = Fals
     figure = Path(out) / "streams.svg"
     with output_folder(Path(out), force=force):
         clean, attacked, labels = some_attacked(
-            attack, victim, settings.scenario, settings.images, seed=seed, called=settings.name
-        )
+            attack, victim, settings.scenario, settings.images,
+            seed=seed, called=settings.name, progress=progress,
+        )  # fmt: skip
         streams = projected(classifier, clean, attacked)
         points = {name: (stream.clean, stream.attacked) for name, stream in streams.items()}
         title = f"Streams of {settings.name}, clean and under {name_of(attack)}{origin}"
