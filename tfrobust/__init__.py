@@ -4,6 +4,9 @@ Importing this package imports no TensorFlow. It makes `tf.keras` resolve to Ker
 unless the environment says otherwise, because Larq and CleverHans need that. Where TensorFlow came
 first it leaves `tf.keras` alone: half of TensorFlow has chosen its Keras by then, and a variable
 that is set later would move the other half.
+
+It also asks TensorFlow for the kernels of oneDNN, which TensorFlow by itself takes only on newer
+processors than those of AVX2: on these a LeNet's gradient is three times as fast with them.
 """
 
 import os
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
 if "tensorflow" not in sys.modules:
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # no effect where a build has none
 
 # For one release, `tfrobust.loop` and five others are found under their former names.
 __path__.append(os.path.join(os.path.dirname(__file__), "former_names"))

@@ -14,7 +14,7 @@ from tfrobust.certifier import Certificates, Certifier
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.identity import probes, weights_digest
 from tfrobust.classifiers.inference import predict
-from tfrobust.environment.versions import threads
+from tfrobust.environment.versions import onednn, threads
 from tfrobust.errors import PluginError
 from tfrobust.files.finished_work import FinishedWork
 from tfrobust.registry import signature
@@ -58,6 +58,7 @@ class KeptCertificates:
             "seed": seed,
             "eps": list(eps),
             "threads": threads(),
+            "onednn": onednn(),
         }
         return json.dumps(known, sort_keys=True).encode()
 

@@ -1,4 +1,4 @@
-"""What figures may depend on beside the code: versions and threads."""
+"""What figures may depend on beside the code: versions, threads and kernels."""
 
 from __future__ import annotations
 
@@ -7,21 +7,32 @@ import platform
 from importlib import metadata
 
 import tensorflow as tf
+from tensorflow.python.util import _pywrap_util_port
 
 from tfrobust.environment.cores import usable_cores
 
 
 def environment() -> dict[str, str]:
-    """Return the versions, and the number of threads, that figures may depend on."""
+    """Return the versions, the number of threads and the kernels that figures may depend on."""
     packages = ("tfrobust", "tensorflow", "keras", "tf_keras", "numpy", "cleverhans", "larq")
     versions = {"python": platform.python_version(), "machine": platform.machine()}
     versions["threads"] = str(threads())
+    versions["onednn"] = "on" if onednn() else "off"
     for package in packages:
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def onednn() -> bool:
+    """Tell whether TensorFlow computes with oneDNN's kernels on the CPU.
+
+    They sum in another order than its own. `TF_ENABLE_ONEDNN_OPTS` says which, before TensorFlow is
+    imported.
+    """
+    return bool(_pywrap_util_port.IsMklEnabled())
 
 
 def threads() -> int:

@@ -17,7 +17,7 @@ from typing import Any
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.environment.versions import threads
+from tfrobust.environment.versions import onednn, threads
 from tfrobust.evaluation.blocks.block import Block
 from tfrobust.evaluation.blocks.prepared import Prepared, without_budget
 from tfrobust.evaluation.blocks.rows import AttackRows, Expected, checked_classes
@@ -63,6 +63,7 @@ def recipe(
         "seed": settings.seed,
         "batch_size": settings.batch_size,
         "threads": threads(),
+        "onednn": onednn(),
     }
     digests = [hashlib.sha256(identity).digest() for identity in identities]
     text = json.dumps(known, sort_keys=True)

@@ -14,7 +14,7 @@ from tfrobust.classifiers.identity import weights_digest
 from tfrobust.classifiers.members import split_member
 from tfrobust.data.names import open_scenario, scenario_record
 from tfrobust.defense import Defense
-from tfrobust.environment.versions import threads
+from tfrobust.environment.versions import onednn, threads
 from tfrobust.errors import RobustError, StoreError, one_line
 from tfrobust.files.atomic import atomic_write
 from tfrobust.files.reading import checked_record, parse_json, read_bytes
@@ -30,6 +30,7 @@ from tfrobust.store.layout import home_of, locate, stored, training_folder
 from tfrobust.training.options import TrainingOptions
 
 THREADS = "threads"  # in a plan: how many the training ran with
+ONEDNN = "onednn"  # in a plan: whether it ran with the kernels of oneDNN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +63,7 @@ class TrainingPlan:
             "defenses": [signature(defense) for defense in self.defenses],
             "training": record(options),
             THREADS: threads(),
+            ONEDNN: onednn(),
         }
         if self.distilled is not None:
             plan["distilled"] = {"of": self.distilled.name, **record(self.distilled.options)}
@@ -116,6 +118,7 @@ class _PlanRecord(pydantic.BaseModel):
     defenses: list[_Plugin]
     training: dict[str, Any]
     threads: int | None = pydantic.Field(default=None, ge=0, strict=True)
+    onednn: bool | None = None
 
 
 class _FinishedRecord(_PlanRecord):
@@ -182,7 +185,7 @@ def write_plan(path: Path, plan: dict[str, Any]) -> None:
 
 def requested(plan: dict[str, Any]) -> dict[str, Any]:
     """Return what of a plan the user asked for."""
-    return {name: value for name, value in plan.items() if name != THREADS}
+    return {name: value for name, value in plan.items() if name not in (THREADS, ONEDNN)}
 
 
 def decides_weights(plan: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tfrobust.files.atomic import atomic_folder, disk_errors, made_before
 from tfrobust.files.claims import LOCK, alone, made_folder
 from tfrobust.files.leftovers import remove_folder, sweep
 from tfrobust.pipeline.plans import (
+    ONEDNN,
     THREADS,
     decides_weights,
     difference,
@@ -63,7 +64,7 @@ def open_workspace(home: Path, plan: dict[str, Any], *, resume: bool) -> int | N
 
     Raises:
         StoreError: an interrupted training is there and `resume` is not given.
-        UsageError: it is to be resumed with another plan, or another number of threads.
+        UsageError: it is to be resumed with another plan, other threads or other kernels.
     """
     begun = read_plan(unfinished_folder(home) / "plan.json")
     finished = read_plan(training_folder(home) / "plan.json") or {}
@@ -87,7 +88,7 @@ def open_workspace(home: Path, plan: dict[str, Any], *, resume: bool) -> int | N
                 f"({difference(requested(begun), requested(plan))}); repeat it as it was, or start "
                 "over with --force"
             )
-        _check_threads(home, begun, plan)
+        _check_arithmetic(home, begun, plan)
         if requested(begun) != requested(plan):
             version_note(home).unlink(missing_ok=True)  # that version has other defences around it
         return None
@@ -114,17 +115,26 @@ def version_note(home: Path) -> Path:
     return unfinished_folder(home) / "version.json"
 
 
-def _check_threads(home: Path, begun: dict[str, Any], plan: dict[str, Any]) -> None:
-    """Refuse to go on with another number of threads, which splits sums elsewhere.
+def _check_arithmetic(home: Path, begun: dict[str, Any], plan: dict[str, Any]) -> None:
+    """Refuse to go on with other threads or kernels, which sum in another order.
 
-    Older plans do not record the number.
+    Older plans record neither.
     """
-    then, now = begun.get(THREADS), plan.get(THREADS)
-    if then is not None and now is not None and then != now:
-        raise UsageError(
-            f"resume: {home.name} was started with {then} threads; received: {now}, which would "
-            f"end at other weights; set TF_NUM_INTRAOP_THREADS={then}, or start over with --force"
-        )
+    for name, called, variable in (
+        (THREADS, "{} threads", "TF_NUM_INTRAOP_THREADS"),
+        (ONEDNN, "oneDNN's kernels: {}", "TF_ENABLE_ONEDNN_OPTS"),
+    ):
+        then, now = begun.get(name), plan.get(name)
+        if then is not None and now is not None and then != now:
+            raise UsageError(
+                f"resume: {home.name} was started with {called.format(_said(then))}; received: "
+                f"{_said(now)}, which would end at other weights; set {variable}={int(then)}, or "
+                "start over with --force"
+            )
+
+
+def _said(value: int | bool) -> str:
+    return str(value) if type(value) is int else ("on" if value else "off")
 
 
 @contextlib.contextmanager

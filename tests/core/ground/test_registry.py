@@ -192,6 +192,15 @@ def test_importing_tfrobust_chooses_keras_2_for_tensorflow_by_default(monkeypatc
     assert python(code).stdout.strip() == "1"
 
 
+def test_importing_tfrobust_asks_for_the_kernels_of_onednn_by_default(monkeypatch):
+    code = "import os, tfrobust; print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'))"
+    assert python(code, TF_ENABLE_ONEDNN_OPTS="0").stdout.strip() == "0"
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    assert python(code).stdout.strip() == "1"
+    first = "import sys; sys.modules['tensorflow'] = None\n"  # it has read the variable by then
+    assert python(first + code).stdout.strip() == "None"
+
+
 def test_the_public_names_are_all_there():
     import tfrobust
 

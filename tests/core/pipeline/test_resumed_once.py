@@ -9,7 +9,7 @@ import pytest
 from helpers.interrupted_training import KilledError, Killer, store_run
 from helpers.support import python
 from tfrobust import store
-from tfrobust.environment.versions import threads
+from tfrobust.environment.versions import onednn, threads
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.pipeline import stored_training, workspace
 from tfrobust.registry import create
@@ -150,6 +150,24 @@ def test_a_training_is_not_resumed_with_another_number_of_threads(of_two_threads
     assert train(of_two_threads, resume=True).card.versions["threads"] == "2"
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
     assert train(of_two_threads, resume=True).fresh is False  # nothing is trained
+
+
+def test_a_training_is_not_resumed_with_other_kernels(of_two_threads, monkeypatch):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "2")
+    path = of_two_threads / "m1.unfinished" / "plan.json"
+    plan = json.loads(path.read_text())
+    assert plan["onednn"] is onednn()
+    path.write_text(json.dumps(plan | {"onednn": not onednn()}))
+    then, now = ("off", "on") if onednn() else ("on", "off")
+    with pytest.raises(UsageError) as refusal:
+        train(of_two_threads, resume=True)
+    assert str(refusal.value) == (
+        f"resume: m1 was started with oneDNN's kernels: {then}; received: {now}, which would end "
+        f"at other weights; set TF_ENABLE_ONEDNN_OPTS={int(not onednn())}, or start over with --force"
+    )
+    del plan["onednn"]  # an older one
+    path.write_text(json.dumps(plan))
+    assert train(of_two_threads, resume=True).card.versions["onednn"] == now
 
 
 def test_a_training_may_start_over_with_another_number_of_threads(of_two_threads, monkeypatch):
