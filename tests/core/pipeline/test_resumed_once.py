@@ -162,8 +162,9 @@ def test_a_training_is_not_resumed_with_other_kernels(of_two_threads, monkeypatc
     with pytest.raises(UsageError) as refusal:
         train(of_two_threads, resume=True)
     assert str(refusal.value) == (
-        f"resume: m1 was started with oneDNN's kernels: {then}; received: {now}, which would end "
-        f"at other weights; set TF_ENABLE_ONEDNN_OPTS={int(not onednn())}, or start over with --force"
+        f"resume: m1 was started with oneDNN's kernels: {then}; received: {now}, which would "
+        "end at other weights; set "
+        f"TF_ENABLE_ONEDNN_OPTS={int(not onednn())}, or start over with --force"
     )
     del plan["onednn"]  # an older one
     path.write_text(json.dumps(plan))
