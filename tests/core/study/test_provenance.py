@@ -1,10 +1,12 @@
 """Cells record what made them: outcomes, code, machine; and stale ones are computed again."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import tfrobust
 from helpers.small_study import SMALL, finished_by_hand
 from helpers.study_runs import cell_of
 from tfrobust.environment.checkout import checkout
@@ -109,6 +111,20 @@ def test_a_revision_follows_the_code_of_its_plugins_and_no_layout(study, tmp_pat
     assert current_revision(cell) != before
     assert current_revision(cell_of(study, "small", "clean")) == clean
     revision._revision.cache_clear()
+
+
+def test_every_room_of_evaluation_that_cells_compute_with_counts():
+    """A new room is added to the revision, or here."""
+    without = {
+        "adaptive",
+        "corruptions",
+        "planning",
+        "warnings",
+    }  # the first counts where it is used
+    root = Path(tfrobust.__file__).parent / "evaluation"
+    rooms = {path.parent.name for path in root.glob("*/__init__.py")}
+    counted = {path.parent.name for path in revision._core_files() if path.parent.parent == root}
+    assert counted == rooms - without
 
 
 def test_only_the_cells_that_are_named_are_computed(ran, study, tmp_path):

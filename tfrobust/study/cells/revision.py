@@ -25,8 +25,7 @@ from tfrobust.study.schema.grid import Condition, Options, Plugin
 _CORE = (
     *(f"{room}/**/*.py" for room in ("classifiers", "data", "engine", "norms", "training")),
     "pipeline/**/*.py",
-    "evaluation/*.py",
-    "evaluation/blocks/*.py",
+    *(f"evaluation/{room}*.py" for room in ("", "blocks/", "curves/", "streams/")),
     *(f"{contract}.py" for contract in ("attack", "classifier", "defense", "detector", "model")),
     "scenario.py",
     "random.py",
