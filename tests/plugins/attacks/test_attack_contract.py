@@ -12,6 +12,7 @@ from tfrobust.registry import create, entries
 from tfrobust.testing import attack_checks
 
 CHEAP = {
+    "adversarial_patch": {"passes": 1},
     "apgd_ce": {"steps": 8},
     "apgd_dlr": {"steps": 8, "restarts": 2},
     "apgd_t": {"steps": 8, "target_classes": 2},
