@@ -374,7 +374,8 @@ def test_every_option_and_command_named_in_a_text_exists():
     of_git = {"--no-optional-locks", "--porcelain", "--untracked-files"}
     of_docker = {"--env", "--init", "--mount", "--publish", "--rm"}
     of_kserve = {"--http", "--model"}  # how --http_port and --model_name begin
-    others = of_ray | of_git | of_docker | of_kserve
+    of_css = {"--c0", "--c5", "--ink"}
+    others = of_ray | of_git | of_docker | of_kserve | of_css
     options = set().union(*known.values(), {"--help"}, others)
     for file, text in strings():
         for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text):

@@ -74,7 +74,8 @@ def test_the_budget_holds_to_the_query_while_requests_fail(fault, served, tmp_pa
         served.faults = lambda request: ""
         whole = connected(url, max_queries=200, cache=cache)
         answered = whole(IMAGES)
-        assert np.array_equal(answered, connected(url)(IMAGES))
+        # Requests were cut elsewhere, and a batch of another size rounds differently.
+        np.testing.assert_allclose(answered, connected(url)(IMAGES), atol=1e-6)
 
 
 def test_a_slow_answer_is_asked_for_again_and_counted_again(served, local):
