@@ -3,8 +3,10 @@
 A metered classifier (`Classifier.meter`) counts queries an image. What an attack asks is a batch of
 one row an image, in the order of the batch; `tfrobust.engine.loop.iterate` narrows the numbers to
 the images that are left. An attack that asks about several variants of each image at once says how
-they lie (`repeated`, `tiled`); where it does not, the rows are shared out evenly. Where no numbers
-are held, nothing is added to any graph.
+they lie (`repeated`, `tiled`), and one that asks something on behalf of all images says so
+(`shared`): as many rows as images would look like one row an image. Rows of another number about
+which nothing was said are shared out evenly. Where no numbers are held, nothing is added to any
+graph.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from tfrobust.classifiers.python_calls import call_python
 from tfrobust.types import Flags
 
 NUMBERS: HeldRows[Any] = HeldRows("numbers")  # int32 (batch,)
+_SHARED: contextvars.ContextVar[bool] = contextvars.ContextVar("shared", default=False)
 _REFUSED: contextvars.ContextVar[Callable[[Any], Any] | None] = contextvars.ContextVar(
     "refused", default=None
 )
@@ -72,7 +75,22 @@ def tiled(times: Any) -> contextlib.AbstractContextManager[None]:
     return _laid_out(lambda rows: tf.tile(rows, [times]))
 
 
+@contextlib.contextmanager
+def shared() -> Iterator[None]:
+    """Let what is asked inside be about all images of the batch, and no row about one of them."""
+    token = _SHARED.set(True)
+    try:
+        yield
+    finally:
+        _SHARED.reset(token)
+
+
+def is_shared() -> bool:
+    """Tell whether what is asked here is about all images of the batch; known when it is traced."""
+    return _SHARED.get()
+
+
 def _laid_out(layout: Callable[[Any], Any]) -> contextlib.AbstractContextManager[None]:
-    if NUMBERS.now is None:
+    if NUMBERS.now is None or is_shared():  # variants of shared rows are shared too
         return contextlib.nullcontext()
     return NUMBERS.narrowed(layout(tf.range(tf.size(NUMBERS.now))))

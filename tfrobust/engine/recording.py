@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier, Wrapped
-from tfrobust.classifiers.asking import NUMBERS
+from tfrobust.classifiers.asking import NUMBERS, is_shared
 from tfrobust.classifiers.traces import Traces
 from tfrobust.engine.ensemble import Ensemble
 from tfrobust.engine.learning import Learned
@@ -94,11 +94,14 @@ class Recording(Wrapped):
 
     def _record(self, numbers: Any, images: Images, logits: Logits) -> Any:
         rows = tf.shape(logits)[0]
-        return tf.cond(
-            tf.equal(tf.size(numbers), rows),
-            lambda: self._see(numbers, images, logits),
-            lambda: self._charge(numbers, tf.fill(tf.shape(numbers), tf.cast(rows, tf.int64))),
-        )
+
+        def charge() -> Any:
+            return self._charge(numbers, tf.fill(tf.shape(numbers), tf.cast(rows, tf.int64)))
+
+        if is_shared():
+            return charge()
+        one_each = tf.equal(tf.size(numbers), rows)
+        return tf.cond(one_each, lambda: self._see(numbers, images, logits), charge)
 
     def _see(self, numbers: Any, images: Images, logits: Logits) -> Any:
         """Record a question of which each row is about one image."""

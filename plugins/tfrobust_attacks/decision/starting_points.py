@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.asking import repeated
+from tfrobust.classifiers.asking import repeated, shared
 from tfrobust.engine.loop import blend
 from tfrobust.engine.losses import is_adversarial
 from tfrobust.norms import Ball
@@ -119,7 +119,9 @@ def _pictures(seed: Any, count: int, shape: Any) -> Images:
 
 def _nearest(oracle: Oracle, clean: Images, pictures: Images, count: int) -> tuple[Any, Any]:
     """Return the nearest pictures `(batch, count, …)`, adversarial ones first, and their flags."""
-    same = oracle.labels[:, None] == tf.argmax(oracle.classifier(pictures), axis=1)
+    with shared():
+        classes = tf.argmax(oracle.classifier(pictures), axis=1)
+    same = oracle.labels[:, None] == classes
     right = same if oracle.targeted else ~same
     pixels = math.prod(clean.shape[1:])
     images, others = (tf.reshape(x, (-1, pixels)) for x in (clean, pictures))

@@ -235,7 +235,7 @@ def test_however_questions_are_mixed_each_image_is_answered_exactly_up_to_its_li
     answered = np.zeros(4, int)
     for call in calls:
         numbers = np.array(call)
-        allowed = attempt.charge(numbers, len(numbers))
+        allowed = attempt.charge(numbers)
         np.add.at(answered, numbers[allowed], 1)
     asked = np.bincount(np.concatenate([[], *calls]).astype(int), minlength=4)
     assert np.array_equal(answered, np.minimum(asked, limit))
@@ -246,9 +246,9 @@ def test_however_questions_are_mixed_each_image_is_answered_exactly_up_to_its_li
 def test_rows_that_belong_to_no_single_image_are_shared_out_and_answered_together_or_not():
     goal = Goal(np.zeros(4, np.int64), targeted=False, norm="l2", budget=None)
     attempt = Attempt(IMAGES, goal, 5)
-    assert attempt.charge(np.arange(4), 10).all()  # 3 of each
-    assert attempt.charge(np.arange(2), 3).all()  # 2 of the first two
-    assert not attempt.charge(np.arange(4), 3).any()
+    assert attempt.share(np.arange(4), 10).all()  # 3 of each
+    assert attempt.share(np.arange(2), 3).all()  # 2 of the first two
+    assert not attempt.share(np.arange(4), 3).any()
     assert attempt.refused(np.arange(4)).all()  # also those that could have paid
 
 

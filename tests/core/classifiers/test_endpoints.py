@@ -250,6 +250,20 @@ def test_a_shared_question_without_an_answer_decides_no_attack(served, labels):
             assert np.array_equal(attempt.settled(IMAGES + 1), IMAGES)
 
 
+def test_a_shared_question_of_as_many_rows_as_images_is_paid_for_as_a_whole_or_not_at_all(
+    served, labels
+):
+    goal, numbers = Goal(labels, targeted=False, norm="l2", budget=None), np.arange(len(IMAGES))
+    with rest_server(served) as url:
+        probes = connected(url).meter.count.sent
+        endpoint = connected(url, max_queries=probes + len(IMAGES) - 1)
+        with endpoint.meter.attempt(IMAGES, goal) as attempt:
+            logits = endpoint.meter.ask(1 - IMAGES, numbers, shared=True)
+            assert np.isfinite(logits).all()
+            assert endpoint.meter.refused(numbers).all()
+            assert np.array_equal(attempt.settled(IMAGES + 1), IMAGES)  # nobody's was seen
+
+
 @pytest.mark.slow
 def test_a_cut_off_image_is_broken_only_if_an_adversarial_one_was_seen(served, labels):
     hopskipjump = create("attacks", "hopskipjump", queries=400)

@@ -11,6 +11,7 @@ from tfrobust.engine.run import run_attack
 from tfrobust.norms.distances import distances
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
+from tfrobust_attacks.decision.starting_points import Search, affordable
 
 
 class Diary(Wrapped):
@@ -61,12 +62,13 @@ def test_what_is_recorded_is_what_was_asked(name, options):
 
 def test_recording_changes_no_image_and_does_not_depend_on_the_batch_size():
     classifier = LinearClassifier((6, 5, 2), 3)
-    images, labels = grey_images(classifier, 5, spread=0.3)
+    drawn = affordable(150, Search()).pictures  # shared rows, as many as the images of a batch
+    images, labels = grey_images(classifier, drawn, spread=0.3)
     attack = create("attacks", "geoda", queries=150)
     plain = run_attack(attack, classifier, images, labels)
     together, alone = (
         run_attack(attack, classifier, images, labels, record=True, batch_size=size)
-        for size in (5, 1)
+        for size in (drawn, 1)
     )
     assert plain.found is None
     assert np.allclose(plain.images, together.images, atol=1e-6)

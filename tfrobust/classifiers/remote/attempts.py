@@ -56,19 +56,41 @@ class Attempt:
         """Answer nothing about these images any more."""
         self._refused[numbers] = True
 
-    def charge(self, numbers: np.ndarray, rows: int) -> Flags:
-        """Count the rows of a question, and return which of them may be answered, bool `(rows,)`.
+    def charge(self, numbers: np.ndarray) -> Flags:
+        """Count a question of which each row is about one image; return which may be answered.
 
         Args:
-            numbers: of the images; `(rows,)` where each row is about one, and else those of the
-                batch, which then share the rows: all are answered, or none, and then all of
-                these images are refused.
-            rows: how many.
+            numbers: `(rows,)`: whose row each is.
+
+        Returns:
+            Bool `(rows,)`; the images of the other rows are refused.
         """
+        order = np.argsort(numbers, kind="stable")
+        ordered = numbers[order]
+        firsts = np.searchsorted(ordered, ordered)
+        earlier = np.empty(len(numbers), np.int64)
+        earlier[order] = np.arange(len(numbers)) - firsts  # rows of the same image before this one
         with self._lock:
-            if len(numbers) == rows:
-                return self._charge_each(numbers)
-            share = -(-rows // max(1, len(numbers)))
+            allowed = ~(self._refused[numbers] | self._over(self._count[numbers] + earlier + 1))
+            np.add.at(self._count, numbers[allowed], 1)
+            self._refused[numbers[~allowed]] = True
+            self.asked += int(allowed.sum())
+        return allowed
+
+    def share(self, numbers: np.ndarray, rows: int) -> Flags:
+        """Count a question that these images share; return which rows may be answered.
+
+        All are answered, or none, and then all of these images are refused.
+
+        Args:
+            numbers: of the images.
+            rows: how many.
+
+        Returns:
+            Bool `(rows,)`.
+        """
+        share = -(-rows // max(1, len(numbers)))
+        with self._lock:
             over = self._refused[numbers] | self._over(self._count[numbers] + share)
             if over.any():
                 self._refused[numbers] = True  # what nobody answered must decide nobody's attack
@@ -76,18 +98,6 @@ class Attempt:
             self._count[numbers] += share
             self.asked += rows
             return np.ones(rows, bool)
-
-    def _charge_each(self, numbers: np.ndarray) -> Flags:
-        order = np.argsort(numbers, kind="stable")
-        ordered = numbers[order]
-        firsts = np.searchsorted(ordered, ordered)
-        earlier = np.empty(len(numbers), np.int64)
-        earlier[order] = np.arange(len(numbers)) - firsts  # rows of the same image before this one
-        allowed = ~(self._refused[numbers] | self._over(self._count[numbers] + earlier + 1))
-        np.add.at(self._count, numbers[allowed], 1)
-        self._refused[numbers[~allowed]] = True
-        self.asked += int(allowed.sum())
-        return allowed
 
     def _over(self, counts: np.ndarray) -> Flags:
         if self._limit is None:

@@ -12,6 +12,7 @@ reads.
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Iterator
 from typing import Any, NoReturn
@@ -20,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.asking import NUMBERS
+from tfrobust.classifiers.asking import NUMBERS, is_shared
 from tfrobust.classifiers.identity import agree, probes
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.classifiers.python_calls import call_python
@@ -64,7 +65,8 @@ class RemoteClassifier(Classifier):
         if numbers is None:
             numbers = tf.zeros((0,), tf.int32)
         images = tf.convert_to_tensor(images, tf.float32)
-        logits = call_python(self._endpoint.ask, [images, numbers], tf.float32)
+        ask = functools.partial(self._endpoint.ask, shared=is_shared())
+        logits = call_python(ask, [images, numbers], tf.float32)
         return tf.ensure_shape(logits, (images.shape[0], self.num_classes))
 
     def trackables(self) -> NoReturn:

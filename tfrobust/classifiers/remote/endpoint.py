@@ -93,13 +93,14 @@ class Endpoint:
 
     # What the graph calls.
 
-    def ask(self, images: Images, numbers: np.ndarray) -> Logits:
+    def ask(self, images: Images, numbers: np.ndarray, *, shared: bool = False) -> Logits:
         """Return logits, float32 `(rows, classes)`.
 
         Args:
             images: float32 `(rows, height, width, channels)` in [0, 1].
             numbers: of the attack's images, see `Attempt.charge`; none: no attack asks; negative
                 ones: the engine does, beside the attack (`tfrobust.classifiers.asking.beside`).
+            shared: whether the rows are about all of these images (`…asking.shared`).
 
         Raises:
             BudgetSpentError: no attack asks, and the budget is spent.
@@ -107,25 +108,27 @@ class Endpoint:
             OtherModelError: another model answers; what it may have answered is not kept.
         """
         with self._lock:
-            logits = self._ask(images, numbers)
+            logits = self._ask(images, numbers, one_each=not shared and len(numbers) == len(images))
         if self._changed and time.monotonic() - self._told > _GAP:
             self._told = time.monotonic()
             self._changed(self.count)
         return logits
 
-    def _ask(self, images: Images, numbers: np.ndarray) -> Logits:
+    def _ask(self, images: Images, numbers: np.ndarray, *, one_each: bool) -> Logits:
         beside = bool(len(numbers)) and numbers[0] < 0
         attempt = self._attempt if len(numbers) and not beside else None
-        images = self._as_sent(images, attempt, numbers)
+        images = self._as_sent(images, attempt, numbers if one_each else None)
         allowed = np.isfinite(images).all(axis=(1, 2, 3))
         if attempt is not None:
-            allowed &= attempt.charge(numbers, len(images))
+            allowed &= attempt.charge(numbers) if one_each else attempt.share(numbers, len(images))
         asked = np.flatnonzero(allowed)
         unpaid = self._paid.unpaid
         logits = np.full((len(images), self._paid.reading.num_classes), np.nan, np.float32)
         logits[asked] = self._paid.to(images[asked], self._purpose(attempt))
-        if attempt is not None:
-            self._settle(attempt, numbers, images, logits)
+        if attempt is not None and one_each:
+            _settle(attempt, numbers, images, logits)
+        elif attempt is not None:
+            _settle_shared(attempt, numbers, logits)
         elif self._paid.unpaid > unpaid and not (self._lenient or beside):
             raise spent_error(self._options.max_queries)
         return logits
@@ -135,24 +138,29 @@ class Endpoint:
             return "attacks"
         return "audits" if self._lenient else "others"
 
-    def _as_sent(self, images: Images, attempt: Attempt | None, numbers: np.ndarray) -> Images:
+    def _as_sent(
+        self, images: Images, attempt: Attempt | None, numbers: np.ndarray | None
+    ) -> Images:
         """Return images with the pixels that the endpoint sees: what is asked is what is judged."""
         levels = self._paid.question.levels
         if levels is None:
             return images
-        if attempt is None or len(numbers) != len(images):
+        if attempt is None or numbers is None:
             return rounded(images, levels)
         return attempt.as_sent(numbers, images)
 
-    def _settle(
-        self, attempt: Attempt, numbers: np.ndarray, images: Images, logits: Logits
-    ) -> None:
-        """Remember what an attack saw; answer the rest as if it had failed there."""
-        known = np.isfinite(logits).all(axis=1)
-        if len(numbers) == len(images):
-            attempt.see(numbers[known], images[known], logits[known])
-            attempt.refuse(numbers[~known])
-            logits[~known] = attempt.standing(numbers[~known], logits.shape[1])
-        elif not known.all():
-            attempt.refuse(numbers)  # all of them: zeros would be an answer, class 0
-            logits[~known] = 0.0
+
+def _settle(attempt: Attempt, numbers: np.ndarray, images: Images, logits: Logits) -> None:
+    """Remember what an attack saw; answer the rest as if it had failed there."""
+    known = np.isfinite(logits).all(axis=1)
+    attempt.see(numbers[known], images[known], logits[known])
+    attempt.refuse(numbers[~known])
+    logits[~known] = attempt.standing(numbers[~known], logits.shape[1])
+
+
+def _settle_shared(attempt: Attempt, numbers: np.ndarray, logits: Logits) -> None:
+    """Give up all images of which a row was not answered: it would be an answer, class 0."""
+    known = np.isfinite(logits).all(axis=1)
+    if not known.all():
+        attempt.refuse(numbers)
+        logits[~known] = 0.0
