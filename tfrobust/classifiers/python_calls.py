@@ -19,6 +19,7 @@ import re
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ _MOST = 64  # errors kept; nobody asks for one that a third-party attack swallow
 _KEPT: collections.OrderedDict[int, RobustError] = collections.OrderedDict()
 _NUMBERS = itertools.count()
 _ENDED = "tfrobust was interrupted"
+_LOOK = 0.2  # seconds between two looks whether Ctrl-C was pressed
 _MARK = re.compile(r"tfrobust error number (\d+):")
 
 
@@ -49,8 +51,7 @@ def call_python(function: Callable[..., Any], inputs: Sequence[Any], dtype: tf.D
         return tf.constant(function(*map(np.asarray, inputs)), dtype)
 
     def called(*arrays: Any) -> Any:
-        if _interrupted():
-            raise RuntimeError(_ENDED)
+        stop_if_interrupted()
         try:
             return function(*arrays)
         except RobustError as error:
@@ -61,6 +62,24 @@ def call_python(function: Callable[..., Any], inputs: Sequence[Any], dtype: tf.D
             raise RuntimeError(f"tfrobust error number {number}: {error}") from error
 
     return tf.numpy_function(called, list(inputs), dtype)
+
+
+def stop_if_interrupted() -> None:
+    """End the graph that waits for this thread, if Ctrl-C was pressed.
+
+    Raises:
+        RuntimeError: it was; `raised_in_python` makes a `KeyboardInterrupt` of it.
+    """
+    if _interrupted():
+        raise RuntimeError(_ENDED)
+
+
+def pause(seconds: float) -> None:
+    """Wait, in a thread that a graph may be waiting for; see `stop_if_interrupted`."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, _LOOK))
+        stop_if_interrupted()
 
 
 @contextlib.contextmanager

@@ -202,7 +202,7 @@ def _run_batches(attack: Attack, job: Job) -> Crafted:
         queries=int(counted.queries.numpy()) + (training.queries if training else 0),
         seconds=time.perf_counter() - began,
         first=training.first if training else counted.first_gradients(),
-        found=recording.found if recording else None,
+        found=recording.finish() if recording else None,
     )
 
 

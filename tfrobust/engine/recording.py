@@ -77,11 +77,12 @@ class Recording(Wrapped):
         self._asked.assign(np.zeros(len(images), np.int64))
         self._least.assign(np.full(len(images) * _BINS, np.inf, np.float32))
 
-    @property
-    def found(self) -> AskedQueries:
-        """What was asked since `begin`."""
+    def finish(self) -> AskedQueries:
+        """Return what was asked since `begin`, and let go of the images."""
         least = self._least.numpy().reshape(-1, _BINS)[:, : len(GRID)]
-        return AskedQueries(self._asked.numpy(), np.minimum.accumulate(least, axis=1))
+        found = AskedQueries(self._asked.numpy(), np.minimum.accumulate(least, axis=1))
+        self.begin(np.zeros((0, *self.image_shape), np.float32), np.zeros(0, np.int64))
+        return found
 
     def __call__(self, images: Images) -> Logits:
         """Return the inner classifier's logits, and record."""

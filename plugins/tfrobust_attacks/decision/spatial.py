@@ -7,7 +7,8 @@ Threat: decision-based, bounded in no norm.
 Departures: the paper's worst-of-k keeps the try with the highest loss, which a decision-based
 attacker does not see. Here the search ends at the smallest transformation that fools: the same
 images are misclassified. The clean image is the first try of either search. With `queries`, a grid
-that has more points is thinned, angles first, and still reaches as far.
+that has more points is thinned by two angles or two shifts at a time, angles first: it reaches as
+far, and an odd number of either still has 0 among them.
 """
 
 from __future__ import annotations
@@ -93,11 +94,11 @@ class Spatial(Attack):
         """Return the numbers of angles and of shifts a direction: the finest affordable grid."""
         rotations, translations = self.rotations, self.translations
         room = math.inf if self.queries is None else self.queries - 1
-        while rotations * translations**2 > room and rotations * translations > 1:
-            if rotations > translations:
-                rotations -= 1
+        while rotations * translations**2 > room and max(rotations, translations) > 1:
+            if rotations >= translations:  # by two: an odd number of angles has 0 among them
+                rotations = max(1, rotations - 2)
             else:
-                translations -= 1
+                translations = max(1, translations - 2)
         return rotations, translations
 
     def _drawn(self, seeds: Seeds) -> Any:

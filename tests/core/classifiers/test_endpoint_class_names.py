@@ -102,6 +102,17 @@ def test_the_best_of_a_few_names_is_a_label_of_all_of_them():
     assert reading.logits(named, 1).tolist() == [[0, 1, 0]]
 
 
+def test_kept_answers_are_found_by_the_order_of_the_classes_where_it_decides_what_they_mean():
+    word, score = {"label": np.array([b"b"], object)}, {"scores": SCORES}
+    named = {"scores": SCORES, "classes": np.array([["c", "a", "b"]])}
+    for outputs, decides in [(word, True), (named, True), (score, False)]:
+        orders = {
+            reading_of(NOTHING, outputs, 1, RemoteOptions(), tuple(names)).class_order
+            for names in ("abc", "cba")
+        }
+        assert len(orders) == 1 + decides
+
+
 def test_names_of_other_classes_and_files_of_something_else_are_refused(tmp_path):
     names = tmp_path / "labels.txt"
     options = RemoteOptions(labels=names)

@@ -8,7 +8,7 @@ from helpers.support import small_model
 from tfrobust import store
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.loading import LoadOptions
-from tfrobust.classifiers.remote import sending
+from tfrobust.classifiers.remote import waiting
 from tfrobust.classifiers.remote.options import RemoteOptions
 from tfrobust.errors import BudgetSpentError, EndpointError, UsageError
 
@@ -33,7 +33,7 @@ def served(folder):
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch):
-    monkeypatch.setattr(sending, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(waiting, "_FIRST_WAIT", 0.001)
 
 
 def connected(url, **remote):

@@ -5,7 +5,6 @@ import email.utils
 import json
 import sqlite3
 import sys
-import threading
 import time
 
 import numpy as np
@@ -19,11 +18,9 @@ from tfrobust.classifiers.remote.attempts import Attempt
 from tfrobust.classifiers.remote.chosen_output import reading_of
 from tfrobust.classifiers.remote.inputs import question_of
 from tfrobust.classifiers.remote.options import RemoteOptions
-from tfrobust.classifiers.remote.protocol import Description, TensorInfo, TransientError
-from tfrobust.classifiers.remote.questions import Question
+from tfrobust.classifiers.remote.protocol import Description, TensorInfo
 from tfrobust.classifiers.remote.reading import Reading
 from tfrobust.classifiers.remote.rest_messages import outputs_of, retry_after, tensors_of
-from tfrobust.classifiers.remote.sending import Sender
 from tfrobust.errors import EndpointError, StoreError, UsageError
 from tfrobust.meter import Goal
 
@@ -281,28 +278,3 @@ def test_without_the_extra_one_line_says_what_to_install(module, address, monkey
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(UsageError, match=r"pip install 'tfrobust\[remote\]'"):
         load(address)
-
-
-def test_no_request_leaves_while_the_server_asks_one_of_them_to_wait():
-    """Four requests at once, of which the first is told to wait: only those under way arrive."""
-    arrived, lock = [], threading.Lock()
-
-    class Busy:
-        def predict(self, signature, name, images):
-            with lock:
-                arrived.append(time.monotonic())
-                first = len(arrived) == 1
-            if first:
-                raise TransientError("busy", wait=0.4)
-            time.sleep(0.05)
-            return {"logits": images.reshape(len(images), -1)}
-
-    images = np.zeros((40, 1, 1, 2), np.float32)
-    sender = Sender(Busy(), RemoteOptions(batch=1, concurrency=4), answers=None)
-    question = Question("serving_default", "images", np.float32)
-    sent = list(sender.send(question, images, lambda rows: np.ones(len(rows), bool)))
-    sender.close()
-    assert sorted(row for one in sent for row in one.rows) == list(range(40))
-    assert len(arrived) == 41
-    early = [moment for moment in arrived if moment < arrived[0] + 0.4]
-    assert len(early) <= 4

@@ -13,7 +13,7 @@ from tfrobust import store
 from tfrobust.classifiers.inference import predict
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.loading import LoadOptions
-from tfrobust.classifiers.remote import sending
+from tfrobust.classifiers.remote import waiting
 from tfrobust.classifiers.remote.options import RemoteOptions
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import BudgetSpentError, ClassifierError, EndpointError, UsageError
@@ -132,7 +132,7 @@ def test_what_was_answered_is_never_paid_again(served, labels, tmp_path):
 def test_every_query_that_left_was_for_something_and_attacks_tell_theirs(
     served, local, labels, monkeypatch
 ):
-    monkeypatch.setattr(sending, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(waiting, "_FIRST_WAIT", 0.001)
     with rest_server(served) as url:
         endpoint = connected(url)
         assert endpoint.meter.count.by["probes"].sent == 2
@@ -192,9 +192,9 @@ def test_outside_of_attacks_the_thread_that_asks_is_the_one_that_wants_the_answe
         endpoint = connected(url)
         asked, ask = [], type(endpoint.meter)._ask
 
-        def noted(*given):
+        def noted(*given, **how):
             asked.append(threading.get_ident())
-            return ask(*given)
+            return ask(*given, **how)
 
         monkeypatch.setattr(type(endpoint.meter), "_ask", noted)
         predict(endpoint, IMAGES, 4)
@@ -209,7 +209,8 @@ def test_an_endpoint_that_is_said_to_draw_is_believed(served):
         before = served.images
         endpoint(IMAGES)
         endpoint(IMAGES)
-        assert served.images == before + 2 * len(IMAGES)
+        endpoint(np.repeat(IMAGES[:1], 4, axis=0))  # each has an answer of its own
+        assert served.images == before + 2 * len(IMAGES) + 4
         assert endpoint.meter.count.by["probes"].sent == 1
 
 
@@ -226,7 +227,7 @@ def test_no_image_is_asked_more_often_than_its_budget_allows(limit, served, labe
 
 
 def test_requests_that_are_sent_again_cost_the_run_and_not_the_image(served, labels, monkeypatch):
-    monkeypatch.setattr(sending, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(waiting, "_FIRST_WAIT", 0.001)
     with rest_server(served) as url:
         endpoint = connected(url, queries_per_image=1)
         before, sent = served.requests, endpoint.meter.count.sent

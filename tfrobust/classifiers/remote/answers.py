@@ -120,6 +120,12 @@ class Answers:
             self._file.execute("UPDATE spent SET queries = queries + ?", (granted,))
         return granted
 
+    def give_back(self, count: int) -> None:
+        """Put queries that were taken from the budget, and never left, back into it."""
+        with self._errors(), self._writing():
+            left = max(0, self._spent() - count)
+            self._file.execute("UPDATE spent SET queries = ?", (left,))
+
     @property
     def spent(self) -> int:
         """The queries that have left."""

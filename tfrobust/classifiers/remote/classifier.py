@@ -17,7 +17,6 @@ import weakref
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
@@ -38,10 +37,12 @@ from tfrobust.classifiers.remote.protocol import Description, Wire
 from tfrobust.classifiers.remote.questions import Question
 from tfrobust.classifiers.remote.reading import Reading
 from tfrobust.classifiers.remote.rest import RestWire
-from tfrobust.classifiers.remote.sending import Sender, persistently, spent_error
+from tfrobust.classifiers.remote.sending import Outputs, Sender, spent_error
+from tfrobust.classifiers.remote.spending import Spending
+from tfrobust.classifiers.remote.waiting import persistently
 from tfrobust.errors import ClassifierError, RobustError, UsageError
 from tfrobust.norms.levels import rounded
-from tfrobust.types import Flags, Images, ImageShape, Logits
+from tfrobust.types import Images, ImageShape, Logits
 
 _TWICE = 1e-4  # relative difference of two answers of a model that draws nothing
 _ETHICS = "an endpoint: attack only what is yours, or what you have leave to test"
@@ -147,17 +148,17 @@ class _Connecting:
 
         A model that answers as one whose answers are kept has been asked more often than twice.
         """
-        sender, image = Sender(self._wire, self._remote, answers), probes(shape)[:1]
+        spending = Spending(answers, self._remote.max_queries)
+        sender, image = Sender(self._wire, self._remote, spending), probes(shape)[:1]
         image = image if question.levels is None else rounded(image, question.levels)
-        before = answers.spent
-        outputs = self._paid(sender, answers, question, image)
+        outputs = _paid(sender, spending, question, image)
         named = self._options.class_names
         reading = reading_of(description, outputs, 1, self._remote, named)
         probe = Probe(image, reading.logits(outputs, 1))
         name = self._name(description, question, reading)
         drawn, model = self._remote.stochastic, None
         if not drawn and (model := answers.known(name, probe.answer)) is None:
-            again = reading.logits(self._paid(sender, answers, question, image), 1)
+            again = reading.logits(_paid(sender, spending, question, image), 1)
             drawn = not agree(again, probe.answer, _TWICE).all()
         if not drawn and model is None:
             model = answers.model(name, probe.answer)
@@ -167,11 +168,11 @@ class _Connecting:
             question,
             reading,
             answers=answers,
+            spending=spending,
             model=model,
             probe=probe,
             remote=self._remote,
             address=self._address,
-            probed=answers.spent - before,
         )
         endpoint, told = Endpoint(paid, self._remote), self._remote.stochastic
         weakref.finalize(endpoint, _close, sender, self._wire)
@@ -192,22 +193,17 @@ class _Connecting:
         """Return what kept answers are found by, beside the probe's answer."""
         version = self._address.version or description.version
         name = self._address.url, version, question, reading, question.pixel_range
-        return repr((*name, *((reading.names_in, reading.names) if reading.names_in else ())))
+        return repr((*name, *reading.class_order))
 
-    def _paid(
-        self, sender: Sender, answers: Answers, question: Question, image: Images
-    ) -> dict[str, np.ndarray]:
-        """Return all outputs for one image, paid for."""
-        limit = self._remote.max_queries
 
-        def pay(rows: np.ndarray) -> Flags:
-            return np.full(len(rows), bool(answers.reserve(1, limit)))
-
-        if pay(np.zeros(1)).all():
-            for sent in sender.send(question, image, pay):
-                if len(sent.rows):
-                    return sent.outputs
-        raise spent_error(limit)
+def _paid(sender: Sender, spending: Spending, question: Question, image: Images) -> Outputs:
+    """Return all outputs for one image, paid for."""
+    found: list[Outputs] = []
+    if spending.pay(1, "probes"):
+        sender.send(question, image, "probes", lambda _, outputs: found.append(outputs))
+    if not found:
+        raise spent_error(spending.limit)
+    return found[0]
 
 
 def _close(sender: Sender, wire: Wire) -> None:

@@ -76,14 +76,15 @@ class Endpoint:
     @property
     def count(self) -> QueryCount:
         """What was spent so far; see `Meter`."""
+        spending = self._paid.spending
         return QueryCount(
-            sent=self._paid.sent,
-            cached=sum(asked.kept for asked in self._paid.by.values()),
-            limit=self._options.max_queries,
+            sent=spending.sent,
+            cached=sum(asked.kept for asked in spending.by.values()),
+            limit=spending.limit,
             per_image=self._options.queries_per_image,
-            unpaid=self._paid.unpaid,
-            repeated=self._paid.repeated,
-            by=dict(self._paid.by),
+            unpaid=spending.unpaid,
+            repeated=spending.repeated,
+            by=dict(spending.by),
         )
 
     def prove(self) -> None:
@@ -122,14 +123,14 @@ class Endpoint:
         if attempt is not None:
             allowed &= attempt.charge(numbers) if one_each else attempt.share(numbers, len(images))
         asked = np.flatnonzero(allowed)
-        unpaid = self._paid.unpaid
+        unpaid = self._paid.spending.unpaid
         logits = np.full((len(images), self._paid.reading.num_classes), np.nan, np.float32)
         logits[asked] = self._paid.to(images[asked], self._purpose(attempt))
         if attempt is not None and one_each:
             _settle(attempt, numbers, images, logits)
         elif attempt is not None:
             _settle_shared(attempt, numbers, logits)
-        elif self._paid.unpaid > unpaid and not (self._lenient or beside):
+        elif self._paid.spending.unpaid > unpaid and not (self._lenient or beside):
             raise spent_error(self._options.max_queries)
         return logits
 

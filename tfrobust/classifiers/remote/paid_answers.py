@@ -15,10 +15,11 @@ from tfrobust.classifiers.remote.probe import Probe
 from tfrobust.classifiers.remote.protocol import OtherModelError
 from tfrobust.classifiers.remote.questions import Question
 from tfrobust.classifiers.remote.reading import Reading
-from tfrobust.classifiers.remote.sending import Sender
+from tfrobust.classifiers.remote.sending import Outputs, Sender
+from tfrobust.classifiers.remote.spending import Spending
 from tfrobust.errors import EndpointError
-from tfrobust.meter import Asked, Purpose
-from tfrobust.types import Flags, Images, Logits
+from tfrobust.meter import Purpose
+from tfrobust.types import Images, Logits
 
 
 class PaidAnswers:
@@ -28,17 +29,12 @@ class PaidAnswers:
         sender: sends.
         question: how images are put.
         reading: what of an answer is read.
-        answers: kept ones, and what is spent.
+        answers: kept ones.
+        spending: pays, and counts.
         model: its number among those answers; `None`: answers are not kept, because they are drawn.
         probe: what tells whether it is still the same model.
         remote: how it is asked.
         address: of the model.
-        probed: questions that have been asked about the probe.
-
-    Attributes:
-        by: questions by what they were for; see `QueryCount`.
-        repeated: images that were sent again.
-        unpaid: images that could not be asked, because the budget of the run was spent.
     """
 
     def __init__(
@@ -48,30 +44,18 @@ class PaidAnswers:
         reading: Reading,
         *,
         answers: Answers,
+        spending: Spending,
         model: int | None,
         probe: Probe,
         remote: RemoteOptions,
         address: Address,
-        probed: int,
     ) -> None:
-        self.question, self.reading = question, reading
+        self.question, self.reading, self.spending = question, reading, spending
         self._sender, self._answers, self._model = sender, answers, model
         self._probe, self._remote, self._address = probe, remote, address
         self._probed = 0  # requests when the probe was last asked
         self._unproven: list[Key] = []  # kept since the probe last agreed
-        self._counting = threading.Lock()
-        self.repeated = self.unpaid = 0
-        self.by: dict[Purpose, Asked] = {
-            "probes": Asked(sent=probed),
-            "attacks": Asked(),
-            "audits": Asked(),
-            "others": Asked(),
-        }
-
-    @property
-    def sent(self) -> int:
-        """Images that have left in the whole run."""
-        return self._answers.spent
+        self._lock = threading.Lock()
 
     def to(self, images: Images, purpose: Purpose) -> Logits:
         """Return the answers that there are, or that can be paid for; NaN for the others.
@@ -109,37 +93,48 @@ class PaidAnswers:
             raise
 
     def _to(self, images: Images, purpose: Purpose) -> Logits:
-        keys, place = keys_of(images), dict[Key, int]()
-        slot = np.array([place.setdefault(key, len(place)) for key in keys], np.int64)
-        distinct = list(place)
-        first = np.full(len(distinct), len(images))
-        np.minimum.at(first, slot, np.arange(len(images)))
+        keys = keys_of(images)
+        slot, first = self._distinct(keys)
+        distinct = [keys[row] for row in first.tolist()]
         found = np.full((len(distinct), self.reading.num_classes), np.nan, np.float32)
         missing = np.ones(len(distinct), bool)
         if self._model is not None and distinct:
             positions, kept = self._answers.read(self._model, distinct, found.shape[1])
             found[positions], missing[positions] = kept, False
         left = np.flatnonzero(missing)
-        chosen = left[: self._reserve(len(left))]
+        chosen = left[: self.spending.pay(len(left), purpose)]
         unpaid = int(np.isin(slot, left[len(chosen) :]).sum())
-        self._count(purpose, len(chosen), len(images) - len(chosen) - unpaid)
+        self.spending.spare(len(images) - len(chosen) - unpaid, purpose)
+
+        def answered(rows: np.ndarray, outputs: Outputs) -> None:
+            asked = chosen[rows]
+            found[asked] = logits = self.reading.logits(outputs, len(rows))
+            self._keep([distinct[position] for position in asked.tolist()], logits)
+
         if len(chosen):
-            rows = first[chosen]
-            for sent in self._sender.send(self.question, images[rows], self._pay_again):
-                if len(sent.rows):
-                    answered = chosen[sent.rows]
-                    found[answered] = self.reading.logits(sent.outputs, len(sent.rows))
-                    self._keep([distinct[k] for k in answered.tolist()], found[answered])
+            self._sender.send(self.question, images[first[chosen]], purpose, answered)
         return found[slot]
 
-    def _count(self, purpose: Purpose, sent: int, kept: int) -> None:
-        before = self.by[purpose]
-        self.by[purpose] = Asked(before.sent + sent, before.kept + kept)
+    def _distinct(self, keys: list[Key]) -> tuple[np.ndarray, np.ndarray]:
+        """Return which question each image belongs to, and the first image of each question.
+
+        Equal images are one question, unless answers are drawn: then each has its own.
+        """
+        if self._model is None:
+            return np.arange(len(keys)), np.arange(len(keys))
+        place: dict[Key, int] = {}
+        first: list[int] = []
+        for row, key in enumerate(keys):
+            if place.setdefault(key, len(place)) == len(first):
+                first.append(row)
+        return np.array([place[key] for key in keys], np.int64), np.array(first, np.int64)
 
     def _keep(self, keys: list[Key], logits: Logits) -> None:
-        if self._model is not None:
-            self._answers.write(self._model, keys, logits)
-            if self._remote.probe_every:
+        if self._model is None:
+            return
+        self._answers.write(self._model, keys, logits)
+        if self._remote.probe_every:
+            with self._lock:
                 self._unproven += keys
 
     def _forget_unproven(self) -> None:
@@ -148,23 +143,6 @@ class PaidAnswers:
             self._answers.remove(self._model, self._unproven)
         self._unproven.clear()
 
-    def _reserve(self, count: int) -> int:
-        """Pay for images, and count those that cannot be paid for."""
-        granted = self._answers.reserve(count, self._remote.max_queries) if count else 0
-        with self._counting:
-            self.unpaid += count - granted
-        return granted
-
-    def _pay_again(self, rows: np.ndarray) -> Flags:
-        """Pay for images that are sent once more: by the run's budget, not by the images' own.
-
-        An image must not be given up because a server was busy.
-        """
-        granted = self._reserve(len(rows))
-        with self._counting:
-            self.repeated += granted
-        return np.arange(len(rows)) < granted
-
     def _probe_again(self) -> None:
         """Ask the probe again, where there is a budget for it.
 
@@ -172,14 +150,15 @@ class PaidAnswers:
             OtherModelError: the answer is another one.
             EndpointError: there is none.
         """
-        if self._model is None or not self._answers.reserve(1, self._remote.max_queries):
+        if self._model is None or not self.spending.pay(1, "probes"):
             return
         self._probed = self._sender.requests
-        self._count("probes", 1, 0)
-        for sent in self._sender.send(self.question, self._probe.image, self._pay_again):
-            if len(sent.rows):
-                self._probe.compare(self._of_same_form(sent.outputs), self._address)
-                self._unproven.clear()
+
+        def answered(_: np.ndarray, outputs: Outputs) -> None:
+            self._probe.compare(self._of_same_form(outputs), self._address)
+            self._unproven.clear()
+
+        self._sender.send(self.question, self._probe.image, "probes", answered)
 
     def _of_same_form(self, outputs: Mapping[str, np.ndarray]) -> Logits:
         """Return the probe's logits; an answer of another form is that of another model."""

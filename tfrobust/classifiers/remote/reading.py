@@ -40,6 +40,13 @@ class Reading:
     names: Names = dataclasses.field(default=(), repr=False)
     names_in: str | None = dataclasses.field(default=None, repr=False)
 
+    @property
+    def class_order(self) -> tuple[object, ...]:
+        """What decides which number a class has: with other names an answer means another class."""
+        if self.names_in is not None:
+            return self.names_in, self.names
+        return (self.names,) if self.kind == "labels" and self.names else ()
+
     def logits(self, outputs: Mapping[str, np.ndarray], images: int) -> Logits:
         """Return an answer as logits, float32 `(images, num_classes)`.
 
@@ -72,7 +79,7 @@ class Reading:
             )
         numbers = values.astype(np.float32)
         if self.kind == "log-probabilities":
-            numbers = np.maximum(numbers, np.log(np.float32(TINY)))  # NaN stays
+            numbers[np.isneginf(numbers)] = np.log(np.float32(TINY))
         if not np.isfinite(numbers).all():
             raise EndpointError(
                 f"output {self.output!r}: holds NaN or infinity; look at the model that is served"

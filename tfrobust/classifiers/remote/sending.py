@@ -8,65 +8,62 @@ only REST can tell.
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
 import dataclasses
 import threading
-import time
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tfrobust.classifiers.remote.answers import Answers
+from tfrobust.classifiers.python_calls import pause, stop_if_interrupted
 from tfrobust.classifiers.remote.options import RemoteOptions
-from tfrobust.classifiers.remote.protocol import LONGEST_WAIT, TransientError, Wire, needs
+from tfrobust.classifiers.remote.protocol import (
+    LONGEST_WAIT,
+    OtherModelError,
+    TransientError,
+    Wire,
+)
 from tfrobust.classifiers.remote.questions import Question
+from tfrobust.classifiers.remote.spending import Spending
+from tfrobust.classifiers.remote.waiting import Pace, tries
 from tfrobust.errors import BudgetSpentError, EndpointError
-from tfrobust.types import Flags, Images
+from tfrobust.meter import Purpose
+from tfrobust.types import Images
 
-_FIRST_WAIT, _MOST_WAIT = 0.25, 30.0  # seconds between tries, before the random part
+_LOOK = 0.2  # seconds between two looks whether Ctrl-C was pressed
+_AHEAD = 2  # requests that wait for each that is on its way, so that none of these is late
 
 Outputs = dict[str, np.ndarray]
-T = TypeVar("T")
+Answered = Callable[[np.ndarray, Outputs], None]  # rows of the images, and what is said of them
 
 
 @dataclasses.dataclass(frozen=True)
-class Sent:
-    """One request that was answered.
+class _Errand:
+    """What all requests of one question have in common; see `Sender.send`.
 
     Attributes:
-        rows: positions of its images among those that were to be sent, ascending.
-        outputs: of the endpoint, by name, one row an image.
+        stop: set when no request is to leave any more; `None`: the caller's thread sends the only
+            one.
     """
 
-    rows: np.ndarray
-    outputs: Outputs
+    question: Question
+    images: Images
+    purpose: Purpose
+    answered: Answered
+    stop: threading.Event | None = None
 
+    def pause(self, seconds: float) -> None:
+        """Wait, unless nothing is to leave any more."""
+        if self.stop is None:
+            pause(seconds)
+        else:
+            self.stop.wait(seconds)
 
-class Pace:
-    """Lets so many requests a second pass, evenly, and none while the server asks to wait.
-
-    Args:
-        per_second: at most; `None`: all at once.
-    """
-
-    def __init__(self, per_second: float | None) -> None:
-        self._gap = 0.0 if per_second is None else 1.0 / per_second
-        self._next = self._held = 0.0
-        self._lock = threading.Lock()
-
-    def wait(self) -> None:
-        """Wait until the next request may leave."""
-        with self._lock:
-            start = max(time.monotonic(), self._next)
-            self._next = start + self._gap
-        while (left := max(start, self._held) - time.monotonic()) > 0:  # it may be held meanwhile
-            time.sleep(left)
-
-    def hold(self, seconds: float) -> None:
-        """Let no request leave for so long: the server asked one of them to wait."""
-        with self._lock:
-            self._held = max(self._held, time.monotonic() + seconds)
+    @property
+    def stopped(self) -> bool:
+        """Whether no request is to leave any more."""
+        return self.stop is not None and self.stop.is_set()
 
 
 class Sender:
@@ -75,14 +72,14 @@ class Sender:
     Args:
         wire: the connection.
         options: how the endpoint is asked.
-        answers: where queries are counted.
+        spending: pays.
 
     Attributes:
         requests: how many have left.
     """
 
-    def __init__(self, wire: Wire, options: RemoteOptions, answers: Answers) -> None:
-        self._wire, self._options, self._answers = wire, options, answers
+    def __init__(self, wire: Wire, options: RemoteOptions, spending: Spending) -> None:
+        self._wire, self._options, self._spending = wire, options, spending
         self._pace = Pace(options.requests_per_second)
         self._pool = concurrent.futures.ThreadPoolExecutor(
             options.concurrency, thread_name_prefix="tfrobust-endpoint"
@@ -91,116 +88,117 @@ class Sender:
         self.requests = 0
 
     def send(
-        self, question: Question, images: Images, pay_again: Callable[[np.ndarray], Flags]
-    ) -> Iterator[Sent]:
-        """Yield the answers to images that are paid for, each request's as it comes.
+        self, question: Question, images: Images, purpose: Purpose, answered: Answered
+    ) -> None:
+        """Send images that are paid for.
 
         Args:
             question: how they are put.
-            images: `(n, height, width, channels)` in the pixel range of the endpoint.
-            pay_again: positions of images → which of them may be sent again, bool; it pays.
+            images: `(n, height, width, channels)` in [0, 1].
+            purpose: of the questions.
+            answered: takes the answers of each request as they come, in the thread that sent it:
+                whatever goes wrong elsewhere, what is paid for arrives. It raises `EndpointError`
+                where an answer is not as it should be.
 
         Raises:
-            EndpointError: a request failed for good, or too often. All others are yielded before.
+            EndpointError: a request failed for good, or too often, or its answer is wrong. Those
+                on their way are waited for; the others never leave, and cost nothing. Of several
+                errors that of another model is raised.
         """
         size = min(self._options.batch, question.most or self._options.batch)
         starts = range(0, len(images), size)
         chunks = [np.arange(start, min(start + size, len(images))) for start in starts]
-
-        def one(rows: np.ndarray) -> Sent:
-            return self._request(question, images, rows, pay_again)
-
+        errand = _Errand(question, images, purpose, answered)
         if len(chunks) == 1:
-            yield one(chunks[0])
-            return
-        failure: EndpointError | None = None
-        futures = [self._pool.submit(one, rows) for rows in chunks]
-        for future in concurrent.futures.as_completed(futures):
-            try:
-                yield future.result()
-            except EndpointError as error:
-                failure = failure or error
-                for waiting in futures:
-                    waiting.cancel()
-            except concurrent.futures.CancelledError:
-                pass
-        if failure is not None:
-            raise failure
+            self._request(errand, chunks[0])
+        else:
+            self._all(errand, chunks)
 
     def close(self) -> None:
         """Stop."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _request(
-        self,
-        question: Question,
-        images: Images,
-        rows: np.ndarray,
-        pay_again: Callable[[np.ndarray], Flags],
-    ) -> Sent:
-        """Send one request until it is answered; images that cannot be paid again are left out."""
-        left = False
-        for attempt in tries(self._options.retries):
-            if left:
-                rows = rows[pay_again(rows)]
-                if not len(rows):
-                    return Sent(rows, {})
-            with attempt:
-                self._pace.wait()
-                with self._lock:
-                    self.requests += 1
-                left = True
-                try:
-                    outputs = question.ask(self._wire, images[rows])
-                except TransientError as error:
-                    left = error.left
-                    if error.wait is not None and error.wait <= LONGEST_WAIT:
-                        self._pace.hold(error.wait)
-                    raise
-        return Sent(rows, outputs)
+    def _all(self, errand: _Errand, chunks: Sequence[np.ndarray]) -> None:
+        """Send several requests at once, until all are answered or one failed."""
+        stop, waiting = threading.Event(), collections.deque(chunks)
+        errand = dataclasses.replace(errand, stop=stop)
+        running: dict[concurrent.futures.Future[None], np.ndarray] = {}
+        failure: EndpointError | None = None
+        try:
+            while running or (waiting and failure is None):
+                while waiting and failure is None and len(running) < self._window:
+                    rows = waiting.popleft()
+                    running[self._pool.submit(self._request, errand, rows)] = rows
+                done, _ = concurrent.futures.wait(
+                    running, _LOOK, concurrent.futures.FIRST_COMPLETED
+                )
+                stop_if_interrupted()
+                for future in done:
+                    del running[future]
+                    failure = _graver(failure, _failure(future))
+                if failure is not None:
+                    waiting += _cancelled(running)
+        finally:  # Ctrl-C too
+            stop.set()
+            waiting += _cancelled(running)
+            self._spending.take_back(sum(map(len, waiting)), errand.purpose)
+        if failure is not None:
+            raise failure
+
+    @property
+    def _window(self) -> int:
+        return _AHEAD * self._options.concurrency
+
+    def _request(self, errand: _Errand, rows: np.ndarray) -> None:
+        """Send one request until it is answered; rows that cannot be paid again are left out."""
+        left = again = False
+        try:
+            for attempt in tries(self._options.retries, sleep=errand.pause):
+                if left:
+                    rows = rows[self._spending.pay_again(rows)]
+                    left, again = False, True
+                with attempt:
+                    self._pace.wait(errand.pause)
+                    if errand.stopped or not len(rows):
+                        return
+                    with self._lock:
+                        self.requests += 1
+                    left = True
+                    try:
+                        outputs = errand.question.ask(self._wire, errand.images[rows])
+                    except TransientError as error:
+                        left = error.left
+                        if error.wait is not None and error.wait <= LONGEST_WAIT:
+                            self._pace.hold(error.wait)
+                        raise
+        finally:
+            if not left:
+                self._spending.take_back(len(rows), errand.purpose, again=again)
+        errand.answered(rows, outputs)
 
 
-def tries(retries: int, *, stays_away: bool = True) -> Any:
-    """Return what yields the tries of one request, with the waits between them.
-
-    Args:
-        retries: how many there are after the first one.
-        stays_away: whether a server that cannot be reached is tried again.
-    """
-    tenacity = needs(_tenacity)
-    jittered = tenacity.wait_random_exponential(multiplier=_FIRST_WAIT, max=_MOST_WAIT)
-
-    def passing(error: BaseException) -> bool:
-        if not isinstance(error, TransientError) or not (error.left or stays_away):
-            return False
-        return error.wait is None or error.wait <= LONGEST_WAIT
-
-    def wait(state: Any) -> float:
-        asked = state.outcome.exception().wait
-        return float(jittered(state) if asked is None else asked)
-
-    return tenacity.Retrying(
-        retry=tenacity.retry_if_exception(passing),
-        stop=tenacity.stop_after_attempt(retries + 1),
-        wait=wait,
-        reraise=True,
-    )
+def _failure(future: concurrent.futures.Future[None]) -> EndpointError | None:
+    """Return the endpoint's error of a request that has ended; any other error is raised."""
+    try:
+        future.result()
+    except EndpointError as error:
+        return error
+    return None
 
 
-def persistently(call: Callable[[], T], retries: int) -> T:
-    """Return what a call returns, made again while it fails for a passing reason.
-
-    Raises:
-        EndpointError: it failed for good, or too often, or nothing answers at all.
-    """
-    answer: T = tries(retries, stays_away=False)(call)
-    return answer
+def _graver(first: EndpointError | None, second: EndpointError | None) -> EndpointError | None:
+    """Return the error that says more: what another model answered is kept by nobody."""
+    if first is None or isinstance(second, OtherModelError):
+        return second
+    return first
 
 
-def _tenacity() -> Any:
-    import tenacity
-
-    return tenacity
+def _cancelled(
+    running: dict[concurrent.futures.Future[None], np.ndarray],
+) -> list[np.ndarray]:
+    """Take the requests that have not left out of those that run; return their rows."""
+    cancelled = [future for future in running if future.cancel()]
+    return [running.pop(future) for future in cancelled]
 
 
 def spent_error(limit: int | None) -> BudgetSpentError:

@@ -331,6 +331,17 @@ def test_an_image_is_shifted_by_whole_pixels_and_black_moves_in():
     assert crafted.images[0] == pytest.approx(shifted, abs=1e-5)
 
 
+@pytest.mark.parametrize("queries", [10, 28, 100])
+def test_a_thinned_grid_still_has_shifts_without_a_rotation(queries):
+    image = picture()
+    shifted = np.zeros_like(image)
+    shifted[2:, :-2] = image[:-2, 2:]
+    attack = create("attacks", "spatial", max_translation=2 / 7, queries=queries)
+    crafted, _ = judged(attack, Recognises(shifted), image[None], np.zeros(1, np.int64))
+    assert crafted.images[0] == pytest.approx(shifted, abs=1e-5)
+    assert crafted.queries <= queries
+
+
 def test_the_smaller_of_two_fooling_transformations_is_returned():
     image = picture()
     once, twice = (np.concatenate([np.zeros((k, 7, 1)), image[:-k]]) for k in (1, 2))
