@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
+import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
@@ -33,17 +34,18 @@ from tfrobust.classifiers.remote.inputs import question_of
 from tfrobust.classifiers.remote.options import RemoteOptions
 from tfrobust.classifiers.remote.paid_answers import PaidAnswers
 from tfrobust.classifiers.remote.probe import Probe
-from tfrobust.classifiers.remote.protocol import Description, Wire
+from tfrobust.classifiers.remote.protocol import Description, Outputs, Wire
 from tfrobust.classifiers.remote.questions import Question
 from tfrobust.classifiers.remote.reading import Reading
 from tfrobust.classifiers.remote.rest import RestWire
-from tfrobust.classifiers.remote.sending import Outputs, Sender, spent_error
+from tfrobust.classifiers.remote.sending import Sender, spent_error
 from tfrobust.classifiers.remote.spending import Spending
 from tfrobust.classifiers.remote.waiting import persistently
 from tfrobust.errors import ClassifierError, RobustError, UsageError
 from tfrobust.norms.levels import rounded
 from tfrobust.types import Images, ImageShape, Logits
 
+_NOBODY = np.zeros(0, np.int32)  # no attack asks
 _TWICE = 1e-4  # relative difference of two answers of a model that draws nothing
 _ETHICS = "an endpoint: attack only what is yours, or what you have leave to test"
 
@@ -62,9 +64,7 @@ class RemoteClassifier(Classifier):
 
     def __call__(self, images: Images) -> Logits:
         """Return logits, float32 `(batch, num_classes)`: the only way to the endpoint."""
-        numbers = NUMBERS.now
-        if numbers is None:
-            numbers = tf.zeros((0,), tf.int32)
+        numbers = _NOBODY if NUMBERS.now is None else NUMBERS.now
         images = tf.convert_to_tensor(images, tf.float32)
         ask = functools.partial(self._endpoint.ask, shared=is_shared())
         logits = call_python(ask, [images, numbers], tf.float32)

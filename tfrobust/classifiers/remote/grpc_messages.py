@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,34 @@ def classes_of(result: Any) -> dict[str, np.ndarray]:
 def version_of(spec: Any) -> int | None:
     """Return the version that a message names; `None`: none."""
     return int(spec.version.value) if spec.HasField("version") else None
+
+
+class Tensors(Mapping[str, np.ndarray]):
+    """The tensors of an answer as arrays, each of them read when it is asked for.
+
+    Args:
+        tensors: messages by name.
+
+    Raises:
+        EndpointError: one that is asked for is no tensor; see `array_of`.
+    """
+
+    def __init__(self, tensors: Mapping[str, Any]) -> None:
+        self._tensors = tensors
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """Return one of them; a message would make one of any name."""
+        if name not in self._tensors:
+            raise KeyError(name)
+        return array_of(name, self._tensors[name])
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._tensors)
 
 
 def array_of(name: str, tensor: Any) -> np.ndarray:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import numpy as np
-
 from tfrobust.classifiers.remote.address import Address
 from tfrobust.classifiers.remote.grpc_messages import (
+    Tensors,
     add_feature,
-    array_of,
     classes_of,
     fill,
     pushback,
@@ -23,6 +21,7 @@ from tfrobust.classifiers.remote.protocol import (
     MOST_BYTES,
     Description,
     OtherModelError,
+    Outputs,
     TransientError,
     hidden,
     named_signature,
@@ -92,7 +91,7 @@ class GrpcWire:
             classifies=found.method_name == CLASSIFY,
         )
 
-    def predict(self, signature: str, name: str, images: Images) -> dict[str, np.ndarray]:
+    def predict(self, signature: str, name: str, images: Images) -> Outputs:
         """Return all outputs of a signature; see `Wire`.
 
         Raises:
@@ -104,9 +103,9 @@ class GrpcWire:
         fill(request.inputs[name], images)
         response = self._call(self._stub.Predict, request, paid=True)
         self._check_version(response)
-        return {name: array_of(name, tensor) for name, tensor in response.outputs.items()}
+        return Tensors(response.outputs)
 
-    def classify(self, signature: str, feature: str, images: Images) -> dict[str, np.ndarray]:
+    def classify(self, signature: str, feature: str, images: Images) -> Outputs:
         """Return classes and scores; see `Wire`.
 
         Raises:

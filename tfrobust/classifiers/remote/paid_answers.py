@@ -12,10 +12,10 @@ from tfrobust.classifiers.remote.address import Address
 from tfrobust.classifiers.remote.answers import Answers, Key, keys_of
 from tfrobust.classifiers.remote.options import RemoteOptions
 from tfrobust.classifiers.remote.probe import Probe
-from tfrobust.classifiers.remote.protocol import OtherModelError
+from tfrobust.classifiers.remote.protocol import OtherModelError, Outputs
 from tfrobust.classifiers.remote.questions import Question
 from tfrobust.classifiers.remote.reading import Reading
-from tfrobust.classifiers.remote.sending import Outputs, Sender
+from tfrobust.classifiers.remote.sending import Sender
 from tfrobust.classifiers.remote.spending import Spending
 from tfrobust.errors import EndpointError
 from tfrobust.meter import Purpose

@@ -17,6 +17,8 @@ CLASSIFY = "tensorflow/serving/classify"  # the method of a signature
 _DEFAULT = "serving_default"
 _INSTALL = "pip install 'tfrobust[remote]'"
 
+Outputs = Mapping[str, np.ndarray]  # of an endpoint, by name, one row an image
+
 
 class TransientError(EndpointError):
     """A request failed for a reason that may pass: it is sent again.
@@ -87,7 +89,7 @@ class Wire(Protocol):
             EndpointError: there is no such server, model or signature.
         """
 
-    def predict(self, signature: str, name: str, images: Images) -> dict[str, np.ndarray]:
+    def predict(self, signature: str, name: str, images: Images) -> Outputs:
         """Return all outputs of a signature, by name; the empty name: of the only one.
 
         Args:
@@ -101,7 +103,7 @@ class Wire(Protocol):
             EndpointError: it never will be.
         """
 
-    def classify(self, signature: str, feature: str, images: Images) -> dict[str, np.ndarray]:
+    def classify(self, signature: str, feature: str, images: Images) -> Outputs:
         """Return `classes` and `scores` of the Classify API, `(n, classes)` each.
 
         Args:

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from tfrobust.classifiers.remote.pictures import pngs
-from tfrobust.classifiers.remote.protocol import Wire
+from tfrobust.classifiers.remote.protocol import Outputs, Wire
 from tfrobust.errors import UsageError
 from tfrobust.types import Images
 
@@ -62,7 +62,7 @@ class Question:
         whole = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
         return pngs(whole) if self.by_file else whole
 
-    def ask(self, wire: Wire, images: Images) -> dict[str, np.ndarray]:
+    def ask(self, wire: Wire, images: Images) -> Outputs:
         """Return what the endpoint answers about images in [0, 1]; see `Wire.predict`."""
         put = self.put(images)
         if self.feature:

@@ -17,14 +17,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from tfrobust.classifiers.remote.address import Address
 from tfrobust.classifiers.remote.options import RemoteOptions
 from tfrobust.classifiers.remote.protocol import (
     CLASSIFY,
     MOST_BYTES,
     Description,
+    Outputs,
     TransientError,
     named_signature,
     needs,
@@ -95,7 +94,7 @@ class RestWire:
             classifies=at(found, "method_name") == CLASSIFY,
         )
 
-    def predict(self, signature: str, name: str, images: Images) -> dict[str, np.ndarray]:
+    def predict(self, signature: str, name: str, images: Images) -> Outputs:
         """Return all outputs of a signature; see `Wire`."""
         body: dict[str, Any] = {"instances": rows_of(images)}
         if signature != "serving_default":
@@ -103,7 +102,7 @@ class RestWire:
         record = self._ask("POST", f"{self._address.url}:predict", json.dumps(body).encode())
         return outputs_of(at(record, "predictions"))
 
-    def classify(self, signature: str, feature: str, images: Images) -> dict[str, np.ndarray]:
+    def classify(self, signature: str, feature: str, images: Images) -> Outputs:
         """Return classes and scores; see `Wire`."""
         if images.dtype != object:
             images = images.reshape(len(images), -1)

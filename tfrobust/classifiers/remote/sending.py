@@ -21,6 +21,7 @@ from tfrobust.classifiers.remote.options import RemoteOptions
 from tfrobust.classifiers.remote.protocol import (
     LONGEST_WAIT,
     OtherModelError,
+    Outputs,
     TransientError,
     Wire,
 )
@@ -34,7 +35,6 @@ from tfrobust.types import Images
 _LOOK = 0.2  # seconds between two looks whether Ctrl-C was pressed
 _AHEAD = 2  # requests that wait for each that is on its way, so that none of these is late
 
-Outputs = dict[str, np.ndarray]
 Answered = Callable[[np.ndarray, Outputs], None]  # rows of the images, and what is said of them
 
 
