@@ -129,6 +129,8 @@ CONTESTS = (
         "zoo",
         "zoo",
         "l2",
+        budgets=_L2,
+        within=False,
         peers=(_art("ZooAttack", max_iter=100, use_resize=False, use_importance=False),),
     ),
     Contest(

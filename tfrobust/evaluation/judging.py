@@ -94,6 +94,10 @@ class Attacked(Protocol):
         """Name of the classifier that it saw instead, if there is one."""
 
     @property
+    def imitated(self) -> str | None:
+        """What that classifier is a surrogate of, if it is one."""
+
+    @property
     def violations(self) -> int:
         """How many images break the rules of the attack."""
 
@@ -141,6 +145,7 @@ def attack_result(
         minimum_norm=attack.minimum_norm,
         corrective=attack.corrective,
         crafted_on=attacked.crafted_on,
+        imitated=attacked.imitated,
         success_rate=None if np.isnan(rate) else rate,
         fooling_ratio=metrics.fooling_ratio(prediction, subject.clean),
         distance={

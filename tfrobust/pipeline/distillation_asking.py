@@ -41,10 +41,13 @@ class Teacher:
 
     @property
     def left(self) -> int | None:
-        """How many queries are left; `None`: as many as are wanted."""
+        """How many images can be asked about; `None`: as many as are wanted.
+
+        Of an endpoint's queries one is set aside: whether it is still the same model.
+        """
         meter = self._classifier.meter
         limit = self._limit if meter is None else meter.count.limit
-        return None if limit is None else max(0, limit - self.spent)
+        return None if limit is None else max(0, limit - self.spent - (meter is not None))
 
     def answers(self, name: str, images: Images, *, all_of_them: bool = False) -> Logits:
         """Return the logits of a round's images, float32 `(n, classes)`; NaN: not paid for.
@@ -56,6 +59,7 @@ class Teacher:
 
         Raises:
             BudgetSpentError: one is missing.
+            EndpointError: another model answers than at the start; nothing of the round is kept.
         """
         answers = self.kept.answers(name, images, self._classifier.num_classes, self._ask)
         answered = np.isfinite(answers).all(axis=1)
@@ -72,7 +76,9 @@ class Teacher:
         meter, left = self._classifier.meter, self.left
         if meter is not None:
             with meter.lenient():
-                return logits_of(self._classifier, images)
+                answers = logits_of(self._classifier, images)
+            meter.prove()  # before they are kept: a surrogate is of one model
+            return answers
         count = len(images) if left is None else min(left, len(images))
         unpaid = np.full((len(images) - count, self._classifier.num_classes), np.nan, np.float32)
         return np.concatenate([logits_of(self._classifier, images[:count]), unpaid])

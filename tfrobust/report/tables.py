@@ -49,7 +49,7 @@ def accuracy_table(results: Results) -> Table:
         columns=("attack", *(e.classifier.name for e in evaluations)),
         sections=sections,
         caption="with 95 % Wilson intervals; a clean error stays an error"
-        + _transferred(crafted_on)
+        + _transferred(crafted_on, evaluations)
         + _violations(evaluations),
     )
 
@@ -65,8 +65,14 @@ def _sees_a_classifier(attack: AttackResult) -> bool:
     return attack.threat.knowledge != "none"
 
 
-def _transferred(crafted_on: str | None) -> str:
-    return f"; attacks crafted on {crafted_on}" if crafted_on else ""
+def _transferred(crafted_on: str | None, evaluations: list[Evaluation]) -> str:
+    """Say what all attacks were crafted on, and what that is a surrogate of."""
+    if crafted_on is None:
+        return ""
+    attacks = [attack for evaluation in evaluations for attack in evaluation.attacks]
+    imitated = {a.imitated for a in attacks if a.crafted_on == crafted_on and a.imitated}
+    surrogate = "".join(f", a surrogate of {name}" for name in sorted(imitated))
+    return f"; attacks crafted on {crafted_on}{surrogate}"
 
 
 def _violations(evaluations: list[Evaluation]) -> str:
@@ -134,7 +140,7 @@ def cost_table(results: Results) -> Table:
         ),
         sections=sections,
         caption="success over images right before; distances over successes; costs an image"
-        + _transferred(crafted_on),
+        + _transferred(crafted_on, results.evaluations),
     )
 
 

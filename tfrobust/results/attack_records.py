@@ -49,6 +49,7 @@ class AttackResult(Proportion):
     continued_from: NotNegative | None = None  # the smaller budget that a warm start went on from
     corrective: bool = False  # it corrects images: its accuracy is that of the images it made
     crafted_on: Text | None
+    imitated: Text | None = None  # what `crafted_on` is a surrogate of, by its address or name
     success_rate: Share | None
     fooling_ratio: Share
     distance: dict[Norm, Spread]

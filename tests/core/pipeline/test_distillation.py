@@ -11,7 +11,7 @@ from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.classifiers.remote.options import RemoteOptions
 from tfrobust.data.reading import arrays
 from tfrobust.engine.run import run_attack
-from tfrobust.errors import BudgetSpentError, StoreError, UsageError
+from tfrobust.errors import BudgetSpentError, EndpointError, StoreError, UsageError
 from tfrobust.options import record
 from tfrobust.pipeline.distillation import Distillation, DistilOptions, augmented, distil
 from tfrobust.pipeline.distillation_rounds import KeptRounds
@@ -73,7 +73,7 @@ def test_a_step_goes_where_the_answered_class_gains_in_a_linear_classifier(step)
     assert np.allclose(augmented(classifier, images, labels, step), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("budget", [52, pytest.param(61, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("budget", [53, pytest.param(61, marks=pytest.mark.slow)])
 def test_the_budget_of_a_surrogate_is_spent_to_the_query(budget, scenario, served, tmp_path):
     options = DistilOptions(images=30, rounds=1, held_out=10)
     few = trainer(epochs=1, batch_size=30)
@@ -81,7 +81,17 @@ def test_the_budget_of_a_surrogate_is_spent_to_the_query(budget, scenario, serve
         limited = imitating(url, options, max_queries=budget)
         _, imitation = distil(create("models", "linear"), scenario, few, limited, kept=tmp_path)
         assert imitation.queries == served.images == budget
-    assert imitation.images == budget - 10 - 9  # nine: what is sent at the start
+    assert imitation.images == budget - 10 - 9 - 3  # sent at the start, and one after each part
+
+
+def test_a_surrogate_of_two_models_is_not_trained(scenario, served, tmp_path):
+    def exchange(_):  # another version is served once the first one has described itself
+        served.other = True
+
+    exchanging = Trainer(TrainingOptions(epochs=1), log=exchange)
+    with rest_server(served) as url, pytest.raises(EndpointError, match="answers otherwise than"):
+        distil(create("models", "linear"), scenario, exchanging, imitating(url), kept=tmp_path)
+    assert not list(tmp_path.glob("*-answers.npy"))
 
 
 @pytest.mark.slow
@@ -109,7 +119,7 @@ def test_an_interrupted_training_of_a_surrogate_goes_on_within_its_budget(
         imitates = resumed.card.imitates
         assert (imitates.of, imitates.queries, imitates.answers) == (url, 130, "scores")
         assert (imitates.held_out, imitates.rounds, len(imitates.agreement)) == (20, 2, 3)
-        assert imitates.images == 130 - 20 - 9 - 2  # nine and two: what is sent at a start
+        assert imitates.images == 130 - 20 - (9 + 1) - 4  # at the two starts, and after each part
     assert store.read_card(resumed.folder).imitates == imitates
     assert store.load(resumed.folder).differentiable
 

@@ -38,6 +38,13 @@ def test_the_classifier_that_all_attacks_were_crafted_on_is_named_once(transferr
         assert "crafted on" not in str(table.sections)
 
 
+def test_what_a_surrogate_imitates_is_said_beside_its_name(transferred):
+    results = transferred.results.model_copy(deep=True)
+    results.evaluations[0].attacks[0].imitated = "http://localhost:8501/v1/models/digits"
+    caption = accuracy_table(results).caption
+    assert "crafted on a:b, a surrogate of http://localhost:8501/v1/models/digits" in caption
+
+
 def test_attacks_crafted_on_different_classifiers_name_them(transferred):
     results = transferred.results.model_copy(deep=True)
     results.evaluations[1].attacks[0].crafted_on = None

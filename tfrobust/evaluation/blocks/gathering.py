@@ -56,6 +56,7 @@ class GatheredAttack:
 
     attack: Attack
     crafted_on: str | None
+    imitated: str | None
     key: str
     sums: _Sums
     columns: Columns
@@ -256,10 +257,11 @@ class Gathered:
         return np.concatenate([images for _, images in sorted(self._images.items())])
 
     def _of(self, p: int, c: int, kind: str, attacks: Sequence[Attack]) -> list[GatheredAttack]:
-        crafted_on = self._passes[p].crafted_on_name
+        seen, crafted_on = self._passes[p].crafted_on, self._passes[p].crafted_on_name
+        imitated = (seen[1].imitates or None) if seen else None
         keys = [f"p{p}_c{c}_{kind}{k}" for k in range(len(attacks))]
         return [
-            GatheredAttack(attack, crafted_on, key, self._sums[key], self.columns)
+            GatheredAttack(attack, crafted_on, imitated, key, self._sums[key], self.columns)
             for attack, key in zip(attacks, keys, strict=True)
         ]
 
