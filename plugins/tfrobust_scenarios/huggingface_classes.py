@@ -36,7 +36,7 @@ def classes_of(
     """
     read = {split: list(column) for split, column in values.items()}
     for split, column in read.items():
-        if any(value is None or value == -1 for value in column):
+        if any(value is None or (type(value) is int and value < 0) for value in column):
             raise DataError(
                 f"huggingface: split {split!r} has images without a label; choose another: "
                 f"-p huggingface.{split}=NAME"

@@ -187,7 +187,9 @@ def _chosen_splits(asked: Asked, there: list[str]) -> tuple[dict[str, str], list
             f"{'|'.join(there[:_SHOWN])}"
         )
     others = [name for name in there if name != train]
-    held = next((name for name in _VALIDATION if name in others), None)
+    _check_apart(train, asked)
+    unclaimed = [name for name in others if name != asked.validation]
+    held = next((name for name in _VALIDATION if name in unclaimed), None)
     test = asked.test or ("test" if "test" in others else held)
     chosen = {"train": train} | ({"test": test} if test else {})
     validation = asked.validation or (held if held != test else None)
@@ -198,6 +200,19 @@ def _chosen_splits(asked: Asked, there: list[str]) -> tuple[dict[str, str], list
     elif test == held and asked.test is None:
         notes.append(f"huggingface: there is no test split: {held} is taken for it")
     return chosen, notes
+
+
+def _check_apart(train: str, asked: Asked) -> None:
+    """Refuse a split that serves twice: images that were learned, or chosen by, measure nothing."""
+    for option, name, others in [
+        ("test", asked.test, {train, asked.validation}),
+        ("validation", asked.validation, {train}),
+    ]:
+        if name is not None and name in others:
+            raise UsageError(
+                f"huggingface: {option}: expected another split than those of training and "
+                f"validation; received: {name!r}; leave it out, and images are held out"
+            )
 
 
 def _column(given: str | None, what: str, features: Any, found: list[str]) -> str:

@@ -86,6 +86,10 @@ def test_without_a_test_split_validation_is_taken_or_every_fifth_image_of_a_clas
     assert held.splits == ("train", "test")
     assert held.count("test") == 12
     assert "validation is taken for it" in held.notes[0]
+    both = opened(held.dataset, validation="validation")  # no image both chooses and measures
+    assert {split: both.count(split) for split in both.splits} == {
+        "train": 15, "test": 3, "validation": 12,
+    }  # fmt: skip
 
 
 def test_grey_pictures_stay_grey_and_sizes_may_be_given(folder, opened):
@@ -124,6 +128,9 @@ def test_classes_may_be_texts_or_numbers(folder, opened):
         ({"image": "label"}, "label: expected pictures"),
         ({"label": "image"}, "image: expected classes"),
         ({"config": "nothing"}, "config"),
+        ({"test": "train"}, "test: expected another split"),
+        ({"validation": "train"}, "validation: expected another split"),
+        ({"test": "test", "validation": "test"}, "test: expected another split"),
     ],
 )
 def test_options_that_do_not_fit_are_refused_with_what_there_is(folder, opened, options, words):
