@@ -17,7 +17,8 @@ from tfrobust.errors import DataError
 from tfrobust.evaluation.adaptive.passes import adaptive_passes, with_adaptive
 from tfrobust.evaluation.blocks.block import Block, surveyed
 from tfrobust.evaluation.blocks.columns import Columns
-from tfrobust.evaluation.blocks.gathering import Gathered, Judgement
+from tfrobust.evaluation.blocks.gathered import Judgement
+from tfrobust.evaluation.blocks.gathering import Gathered
 from tfrobust.evaluation.blocks.job import BlockWork, EvaluationJob
 from tfrobust.evaluation.blocks.outcome_files import outcomes_of
 from tfrobust.evaluation.blocks.rows import BlockRows

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import predict
 from tfrobust.classifiers.random_state import reseed
-from tfrobust.evaluation.blocks.gathering import Judgement
+from tfrobust.evaluation.blocks.gathered import Judgement
 from tfrobust.types import Images, Labels
 
 

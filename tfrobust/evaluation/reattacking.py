@@ -10,7 +10,7 @@ import dataclasses
 
 from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.blocks.gathering import GatheredAttack, Judgement
+from tfrobust.evaluation.blocks.gathered import GatheredAttack, Judgement
 from tfrobust.evaluation.evaluator import assemble, gather
 from tfrobust.evaluation.learned_attacks import check_learns_anew
 from tfrobust.evaluation.resuming import Partial

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 
 from tfrobust.classifiers.inference import megabytes
-from tfrobust.evaluation.blocks.gathering import AdaptiveRun
+from tfrobust.evaluation.blocks.gathered import AdaptiveRun
 from tfrobust.evaluation.judging import Attacked, Subject, attack_result, survivors
 from tfrobust.evaluation.spending import spending_of, spending_warnings
 from tfrobust.evaluation.warnings.gradients import gradient_warnings

@@ -20,7 +20,8 @@ from tfrobust.evaluation.adaptive.attacks import (
     declared_by,
     knowing_attacks,
 )
-from tfrobust.evaluation.blocks.gathering import AdaptiveRun, Gathered, Judgement
+from tfrobust.evaluation.blocks.gathered import AdaptiveRun, Judgement
+from tfrobust.evaluation.blocks.gathering import Gathered
 from tfrobust.evaluation.settings import EvaluationSettings
 from tfrobust.results.attack_records import AdaptiveRecord
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tfrobust.evaluation.blocks.columns import Columns
-from tfrobust.evaluation.blocks.gathering import Gathered, Judgement
+from tfrobust.evaluation.blocks.gathered import Judgement
+from tfrobust.evaluation.blocks.gathering import Gathered
 from tfrobust.evaluation.example_answers import example_probabilities
 from tfrobust.results.attack_records import NORMS
 from tfrobust.results.outcomes import OUTCOMES, Outcomes, write_columns
