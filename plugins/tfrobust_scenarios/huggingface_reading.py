@@ -204,15 +204,14 @@ def _chosen_splits(asked: Asked, there: list[str]) -> tuple[dict[str, str], list
 
 def _check_apart(train: str, asked: Asked) -> None:
     """Refuse a split that serves twice: images that were learned, or chosen by, measure nothing."""
-    for option, name, others in [
-        ("test", asked.test, {train, asked.validation}),
-        ("validation", asked.validation, {train}),
-    ]:
-        if name is not None and name in others:
+    taken: list[str | None] = [train]
+    for option, name in (("validation", asked.validation), ("test", asked.test)):
+        if name is not None and name in taken:
             raise UsageError(
                 f"huggingface: {option}: expected another split than those of training and "
                 f"validation; received: {name!r}; leave it out, and images are held out"
             )
+        taken.append(name)
 
 
 def _column(given: str | None, what: str, features: Any, found: list[str]) -> str:
