@@ -76,6 +76,10 @@ def test_a_training_tells_curves_of_training_and_validation_apart(tfrobust, here
     assert tags["m/stage-1/train"] == {"loss", "accuracy", "learning_rate"}
     assert tags["m/stage-1/validation"] == {"loss", "accuracy"}
     assert tags["m"] == {"clean_accuracy"}
+    before = sorted((here / "logs").rglob("*"))
+    again = tfrobust(*train, "--tensorboard", "logs", "--resume")
+    assert "already trained" in again.out
+    assert sorted((here / "logs").rglob("*")) == before  # nothing was done: there is no run of it
 
 
 @pytest.mark.slow

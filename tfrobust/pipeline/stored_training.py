@@ -131,6 +131,7 @@ def run_training(
     resume: bool = False,
     force: bool = False,
     root: Path | None = None,
+    begun: Callable[[], object] = lambda: None,
 ) -> Trained:
     """Train what a plan describes and export it as the next version of `name`.
 
@@ -142,6 +143,8 @@ def run_training(
         resume: go on with an interrupted training of the same plan.
         force: throw an interrupted training away.
         root: the store; by default `$TFROBUST_MODELS` or `saved_models`.
+        begun: called once the folder of its checkpoints is there; not of a training that had
+            finished before.
 
     Returns:
         The classifier, its folder and its card.
@@ -164,6 +167,7 @@ def run_training(
         trainer = dataclasses.replace(trainer, workspace=unfinished_folder(home), resume=resume)
         with held_by_chief(workers, workspace(home, record, fresh=not resume)):
             check_shared(workers, unfinished_folder(home))
+            begun()
             classifier, imitates = _trained(plan, trainer)
             trainer.log("measuring clean accuracy")
             card = _card(plan, record, classifier, name, imitates)

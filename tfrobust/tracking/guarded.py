@@ -23,8 +23,8 @@ class Tracking:
         trackers: built; with none, nothing is told to anybody.
         job: what the run does.
         log: takes a line where a tracker fails.
-        keys: the file of the runs' keys beside a training's checkpoints, written with the first
-            point of a curve where its folder is; `None`: the run cannot be resumed.
+        keys: the file of the runs' keys beside a training's checkpoints, whose folder is there
+            when the runs are opened; `None`: the run cannot be resumed.
         resume: go on with the runs of that file.
 
     Example:
@@ -43,7 +43,7 @@ class Tracking:
         resume: bool = False,
     ) -> None:
         self._trackers, self._log = list(trackers), log
-        self._unwritten, self._known = keys, read_keys(keys) if keys and resume else {}
+        self._keys, self._known = keys, read_keys(keys) if keys and resume else {}
         self._job = dataclasses.replace(job, settings=plain_settings(job.settings))
         self._runs: list[tuple[str, TrackedRun]] = []
 
@@ -56,6 +56,8 @@ class Tracking:
                 self._runs.append((name, tracker.start(job)))
             except (Exception, SystemExit) as error:  # somebody else's program may do anything
                 self._leave_out(name, error)
+        if self._keys is not None:
+            self._write_keys(self._keys)
         return self
 
     def __exit__(
@@ -78,8 +80,6 @@ class Tracking:
         """Record those of the figures that are finite numbers; see `TrackedRun.figures`."""
         if finite := finite_figures(figures):
             self._tell(lambda run: run.figures(finite, step=step, series=series))
-            if step is not None and self._unwritten is not None:
-                self._write_keys(self._unwritten)
 
     def trial(self, name: str, settings: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
         """Record a combination that was tried; see `TrackedRun.trial`."""
@@ -96,12 +96,11 @@ class Tracking:
             self._tell(lambda run: run.artifact(path))
 
     def _write_keys(self, path: Path) -> None:
-        """Write the keys, once: a training that has told a point can be resumed."""
+        """Write the keys before anything else: a training that is killed goes on with its runs."""
         asked: list[str | None] = []
         self._tell(lambda run: asked.append(run.key))  # one that fails is left out, and gives none
         keys = {name: key for (name, _), key in zip(self._runs, asked, strict=True) if key}
-        self._unwritten = None
-        if keys and path.parent.is_dir():
+        if keys:
             try:
                 write_keys(path, keys)
             except StoreError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -142,9 +143,12 @@ def train(
         trackers, "train", name or model, told, trainer.log,
         keys=tracker_keys(home), resume=resume and not force,
     )  # fmt: skip
-    with reporter, tracking:
+    with reporter, contextlib.ExitStack() as runs:
         trainer = dataclasses.replace(trainer, on_epoch=EpochFigures(tracking))
-        trained = run_training(plan, name or model, trainer, resume=resume, force=force)
+        trained = run_training(
+            plan, name or model, trainer, resume=resume, force=force,
+            begun=lambda: runs.enter_context(tracking),  # of a finished training there is no run
+        )  # fmt: skip
         tracking.figures({"clean_accuracy": trained.card.clean_accuracy})
         tracking.artifact(card_file(trained.folder))
     if trainer.workers.chief:
