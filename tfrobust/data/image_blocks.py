@@ -62,6 +62,28 @@ class ImageBlocks:
             raise DataError(f"split {self.split!r} holds no images")
 
 
+@dataclasses.dataclass(frozen=True)
+class WatchedBlocks:
+    """Blocks that tell how many of their images are done, in every pass.
+
+    Attributes:
+        blocks: images with their labels.
+        tell: takes that number, when the block after them is asked for.
+    """
+
+    blocks: Iterable[tuple[Images, Labels]]
+    tell: Callable[[int], object]
+
+    def __iter__(self) -> Iterator[tuple[Images, Labels]]:
+        """Yield the blocks."""
+        done = 0
+        self.tell(done)
+        for images, labels in self.blocks:
+            yield images, labels
+            done += len(labels)
+            self.tell(done)
+
+
 def accuracy(
     predicted: Callable[[Images], Labels], blocks: Iterable[tuple[Images, Labels]]
 ) -> float:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import clean_predictions
-from tfrobust.data.image_blocks import ImageBlocks, accuracy
+from tfrobust.data.image_blocks import ImageBlocks, WatchedBlocks, accuracy
 from tfrobust.defense import Defense
 from tfrobust.environment.versions import environment
 from tfrobust.errors import UsageError
@@ -37,6 +37,7 @@ from tfrobust.store.new_versions import claimed_version
 from tfrobust.training.options import TrainingOptions
 from tfrobust.training.trainer import Report, Trainer
 from tfrobust.training.workers import Workers
+from tfrobust.types import Images, Labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +171,8 @@ def run_training(
             begun()
             classifier, imitates = _trained(plan, trainer)
             trainer.log("measuring clean accuracy")
-            card = _card(plan, record, classifier, name, imitates)
+            clean = _clean_accuracy(plan.scenario, classifier, name, trainer.report)
+            card = _card(plan, record, classifier, clean, imitates)
             trainer.log("exporting")
             folder = _exported(classifier, home, card, workers)
         finished = record | {"version": int(folder.name)}
@@ -196,16 +198,24 @@ def _trained(plan: TrainingPlan, trainer: Trainer) -> tuple[Classifier, Imitatio
     return distil(plan.model, plan.scenario, trainer, plan.distilled, kept=kept)
 
 
+def _clean_accuracy(
+    scenario: Scenario, classifier: Classifier, name: str, report: Report | None
+) -> float:
+    tested: Iterable[tuple[Images, Labels]] = ImageBlocks(scenario, "test")
+    total = scenario.count("test")
+    if report and total:
+        tested = WatchedBlocks(tested, lambda done: report("measured images", done, total))
+    return accuracy(lambda images: clean_predictions(classifier, images, name), tested)
+
+
 def _card(
     plan: TrainingPlan,
     record: dict[str, Any],
     classifier: Classifier,
-    name: str,
+    clean: float,
     imitates: Imitation | None,
 ) -> Card:
     """Return the card of a trained classifier, with its accuracy on the test split."""
-    tested = ImageBlocks(plan.scenario, "test")
-    clean = accuracy(lambda images: clean_predictions(classifier, images, name), tested)
     return card_of(
         classifier,
         scenario=plan.scenario_name or record["scenario"]["name"],

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tfrobust.classifier import Classifier
-from tfrobust.data.image_blocks import ImageBlocks
+from tfrobust.data.image_blocks import ImageBlocks, WatchedBlocks
 from tfrobust.data.names import open_scenario
 from tfrobust.data.reading import arrays, check_fits
 from tfrobust.errors import RobustError, UsageError
@@ -41,7 +41,7 @@ from tfrobust.store.cards import Card, renewed_card
 from tfrobust.store.new_versions import claimed_version
 from tfrobust.training.options import TrainingOptions
 from tfrobust.training.trainer import Trainer
-from tfrobust.types import Images
+from tfrobust.types import Images, Labels
 
 Log = Callable[[str], None]
 
@@ -73,7 +73,8 @@ def export(
             seed.
         folder: where `FOLDER/VERSION` is made, in TensorFlow Serving's layout.
         log: is called with a line that a user should know.
-        progress: receives how many images are attacked, for a detector to learn from.
+        progress: receives how many images are attacked, for a detector to learn from, and how many
+            a LiteRT file is measured on.
 
     Raises:
         UsageError: there is no such classifier; a defence would train; nothing can be separated.
@@ -96,7 +97,7 @@ def export(
         classifier = Seeded(classifier)
     with claimed_version(Path(folder), settings.version) as place:
         if settings.format == "tflite":
-            return _lite(_servable(classifier, settings.only), place, settings, log)
+            return _lite(_servable(classifier, settings.only), place, settings, log, progress)
         if settings.format == "onnx":
             return Exported(_onnx(classifier, place, settings, log))
         if settings.only:
@@ -184,7 +185,9 @@ def _servable(classifier: Classifier, only: str | None) -> Servable:
     return separated(classifier, only) if only else whole(classifier)
 
 
-def _lite(part: Servable, place: Path, settings: ExportSettings, log: Log) -> Exported:
+def _lite(
+    part: Servable, place: Path, settings: ExportSettings, log: Log, progress: Progress | None
+) -> Exported:
     """Write a LiteRT file and measure it, where there is a scenario to measure it on.
 
     Where none is given, it is the scenario of the classifier's training; if its images cannot be
@@ -194,7 +197,7 @@ def _lite(part: Servable, place: Path, settings: ExportSettings, log: Log) -> Ex
     try:
         scenario = settings.scenario or trained_on(settings.classifier)
         if scenario is not None:
-            samples, tested = _images(part, scenario, settings)
+            samples, tested = _images(part, scenario, settings, progress)
     except RobustError as error:
         if settings.scenario:
             raise
@@ -229,8 +232,8 @@ def _onnx(classifier: Classifier, place: Path, settings: ExportSettings, log: Lo
 
 
 def _images(
-    part: Servable, scenario: Scenario, settings: ExportSettings
-) -> tuple[Images | None, ImageBlocks]:
+    part: Servable, scenario: Scenario, settings: ExportSettings, progress: Progress | None
+) -> tuple[Images | None, Iterable[tuple[Images, Labels]]]:
     """Return training images for a quantization, if there is one, and the test split.
 
     All of it is read once, so that a damaged image is known before anything is measured.
@@ -238,6 +241,7 @@ def _images(
     check_fits(part.classifier, scenario, "the classifier")
     samples = arrays(scenario, "train", settings.images)[0] if settings.quantize else None
     tested = ImageBlocks(scenario, "test")
-    for _ in tested:
-        pass
-    return samples, tested
+    total = sum(len(labels) for _, labels in tested)
+    if progress is None:
+        return samples, tested
+    return samples, WatchedBlocks(tested, lambda done: progress("measured images", done, total))

@@ -5,7 +5,7 @@ import pytest
 
 from helpers.support import InMemory, small_classifier
 from tfrobust.classifiers.inference import clean_predictions
-from tfrobust.data.image_blocks import ImageBlocks, accuracy
+from tfrobust.data.image_blocks import ImageBlocks, WatchedBlocks, accuracy
 from tfrobust.data.reading import arrays
 from tfrobust.errors import DataError, UsageError
 from tfrobust.pipeline import stored_training
@@ -24,6 +24,14 @@ def test_every_pass_gives_all_images_in_their_order(limit, sizes):
         assert [len(block) for block, _ in several] == sizes
         np.testing.assert_array_equal(np.concatenate([block for block, _ in several]), images)
         np.testing.assert_array_equal(np.concatenate([block for _, block in several]), labels)
+
+
+def test_watched_blocks_are_the_same_and_tell_how_many_are_done_in_every_pass():
+    told = []
+    watched = WatchedBlocks(ImageBlocks(InMemory(images=50), "test", block_size=20), told.append)
+    for _ in range(2):
+        assert [len(labels) for _, labels in watched] == [20, 20, 10]
+    assert told == 2 * [0, 20, 40, 50]
 
 
 def test_a_split_that_is_not_there_or_breaks_the_contract_is_refused():
