@@ -20,7 +20,7 @@ from tfrobust_scenarios.augmentations.random_resized_crop import enlarged
 from tfrobust_scenarios.augmentations.rotation import rotated
 
 COUNT = 40
-NAMES = ("a", "b1", "b2", "rotation", "color_jitter", "random_resized_crop")
+NAMES = ("a", "b1", "b2", "rotation", "color_jitter", "random_resized_crop", "random_crop")
 SHAPES = [(12, 10, 3), (9, 16, 1), (32, 32, 3)]
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
@@ -109,6 +109,21 @@ def test_enlarging_equals_bilinear_resizing_of_pillow():
     part = Image.fromarray(image[3:14, 5:14])
     expected = np.asarray(part.resize((20, 20), Image.Resampling.BILINEAR), np.float32)
     assert np.abs(result[0, ..., 0].numpy() * 255 - expected).max() < 1.01
+
+
+@each_shape
+def test_random_crops_are_parts_of_the_image_in_a_black_margin(shape):
+    images, seeds = drawn(shape)
+    moved = create("shifts", "random_crop", padding=2, flip=0.5).batch(images, seeds=seeds).numpy()
+    padded = np.pad(images.numpy(), [(0, 0), (2, 2), (2, 2), (0, 0)])
+    numbers = uniform(seeds, [3]).numpy()
+    places = (numbers[:, :2] * 5).astype(int)
+    for image, large, (top, left), flip in zip(moved, padded, places, numbers[:, 2], strict=True):
+        part = large[top : top + shape[0], left : left + shape[1]]
+        assert np.array_equal(image, part[:, ::-1] if flip < 0.5 else part)
+    assert len(set(map(tuple, places))) > 15  # of the 25, by 40 images
+    still = create("shifts", "random_crop", padding=0, flip=0.0).batch(images, seeds=seeds)
+    assert np.array_equal(still, images)
 
 
 def test_the_largest_allowed_part_in_the_middle_is_taken_where_none_fits():
