@@ -11,7 +11,7 @@ from typing import Any
 from tfrobust.leaderboard.model_info import budget
 from tfrobust.leaderboard.reading import Run
 from tfrobust.leaderboard.records import Board, Entry, Leaderboard
-from tfrobust.report.charts.axes import NORM_TITLES
+from tfrobust.norms.titles import NORM_TITLES
 from tfrobust.report.charts.panels import Panel, geometry, panels
 from tfrobust.report.headline import LIGHTS, UNLIT, Headline
 from tfrobust.report.page import image_grids

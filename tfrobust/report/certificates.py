@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tfrobust.report.charts.axes import NORM_TITLES
+from tfrobust.norms.titles import NORM_TITLES
 from tfrobust.report.tables import Row, Table
 from tfrobust.results.certificates import CertificateBesideAttacks, CertificateResult
 from tfrobust.results.records import Evaluation, Results

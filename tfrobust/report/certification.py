@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tfrobust.norms.titles import NORM_TITLES
 from tfrobust.report.certificates import beyond_chance, share_text
-from tfrobust.report.charts.axes import NORM_TITLES
 from tfrobust.report.charts.certified import certified_name, certified_panels
 from tfrobust.report.charts.panels import geometry
 from tfrobust.report.headline import Headline

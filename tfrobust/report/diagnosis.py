@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfrobust.report.charts.axes import NORM_TITLES
+from tfrobust.norms.titles import NORM_TITLES
 from tfrobust.report.headline import LIGHTS, UNLIT, Headline
 from tfrobust.report.tables import Table
 from tfrobust.report.templates import html_templates

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from tfrobust.report.charts.axes import NORM_TITLES
+from tfrobust.norms.titles import NORM_TITLES
 from tfrobust.report.conditions import Figure, figures_of
 from tfrobust.report.tables import scenario_title
 from tfrobust.results.findings import Verdict

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 
-from tfrobust.report.charts.axes import NORM_TITLES
+from tfrobust.norms.titles import NORM_TITLES
 from tfrobust.report.charts.colours import COLOURS
 from tfrobust.report.charts.figures import DASHES, as_svg
 from tfrobust.report.tables import Table, attack_title

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfrobust.report.charts.axes import NORM_TITLES, strength_of
+from tfrobust.norms.titles import NORM_TITLES
+from tfrobust.report.charts.axes import strength_of
 from tfrobust.results.attack_records import NORMS, AttackResult
 from tfrobust.results.detectors import DetectorResult
 from tfrobust.results.proportions import Proportion

@@ -8,6 +8,7 @@ from tfrobust.attack import Attack
 from tfrobust.data.reading import arrays
 from tfrobust.diagnosis.signs import MOST, look_for_signs
 from tfrobust.evaluation.settings import EvaluationSettings, Progress, reporter
+from tfrobust.evaluation.warnings.contradictions import contradictions
 from tfrobust.results.findings import Signs
 from tfrobust.results.run_files import Evaluated, identified
 
@@ -18,7 +19,8 @@ def with_signs(
     """Return an evaluation that tells of each classifier whether its gradients can be trusted.
 
     Looked at is what the attacks see: the classifier that they are crafted on, if there is one. One
-    whose answers cost, and which has no gradient to mask, is left out: see `diagnose`.
+    whose answers cost, and which has no gradient to mask, is left out: see `diagnose`. What the
+    figures of a classifier say against themselves counts too; see `contradictions`.
 
     Args:
         settings: of the evaluation.
@@ -31,7 +33,7 @@ def with_signs(
         return evaluated
     images, labels = arrays(settings.scenario, settings.split, _images(settings))
     seen: dict[str, Signs] = {}
-    told = reporter(progress, "signs of masked gradients", len(subjects))
+    tell = reporter(progress, "signs of masked gradients", len(subjects))
     for done, (name, classifier) in enumerate(subjects.items(), 1):
         seen[name] = look_for_signs(
             classifier,
@@ -41,15 +43,16 @@ def with_signs(
             known_classes=settings.scenario.num_classes,
             seed=settings.seed,
         )
-        if told:
-            told(done)
+        if tell:
+            tell(done)
     crafted_on = settings.crafted_on
-    evaluations = [
-        evaluation.model_copy(
-            update={"signs": seen.get(crafted_on[0] if crafted_on else evaluation.classifier.name)}
-        )
-        for evaluation in evaluated.results.evaluations
-    ]
+    evaluations = []
+    for number, evaluation in enumerate(evaluated.results.evaluations):
+        signs = seen.get(crafted_on[0] if crafted_on else evaluation.classifier.name)
+        if signs is not None and crafted_on is None:
+            told = contradictions(evaluated.outcomes, number, evaluation)
+            signs = Signs(findings=[*signs.findings, *told])
+        evaluations.append(evaluation.model_copy(update={"signs": signs}))
     results = evaluated.results.model_copy(update={"evaluations": evaluations})
     return dataclasses.replace(evaluated, results=identified(results, evaluated.outcomes))
 

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 
 from tfrobust.attack import Attack, Strength
 from tfrobust.errors import RobustError, printable
+from tfrobust.norms.titles import NORM_TITLES
 from tfrobust.registry import find
 from tfrobust.results.attack_records import AttackResult
 from tfrobust.results.records import Evaluation, Results
 from tfrobust.types import Norm
 
-NORM_TITLES: dict[Norm, str] = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
 _LONGEST = 40  # characters of an option in a legend
 Line = list[tuple[int, AttackResult]]  # the number and the result of each attack
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from tfrobust.report.charts.axes import NORM_TITLES
+from tfrobust.norms.titles import NORM_TITLES
 from tfrobust.report.charts.lines import DrawnLine
 from tfrobust.report.charts.panels import Panel, drawn_panel, spoken, with_band
 from tfrobust.report.charts.scales import Scale

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tfrobust.report.charts.axes import NORM_TITLES, Axis, axes_of
+from tfrobust.norms.titles import NORM_TITLES
+from tfrobust.report.charts.axes import Axis, axes_of
 from tfrobust.report.charts.lines import DrawnLine, drawn_lines
 from tfrobust.report.charts.scales import Scale
 from tfrobust.results.outcomes import Outcomes
