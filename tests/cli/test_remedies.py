@@ -18,6 +18,7 @@ import typer
 
 from helpers.files.fuzz_files import ARRAYS, IMAGES, LABELS, MADE, png
 from helpers.support import REPO
+from helpers.thinned import thinned
 from tfrobust.data.names import open_scenario, options_of
 from tfrobust.data.reading import arrays
 from tfrobust.errors import DataError, UsageError
@@ -252,7 +253,7 @@ WRITTEN = {
 }
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", thinned(ROWS))
 def test_a_remedy_that_a_message_names_helps(tfrobust, with_store, name):
     row = ROWS[name]
     mentioned = " ".join(word for words in (row.command, *row.then) for word in words)

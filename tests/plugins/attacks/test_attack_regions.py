@@ -160,7 +160,7 @@ def test_exactly_those_images_break_that_can_be_broken_inside_the_region(name, b
 
 @pytest.mark.parametrize(
     ("attack", "sizes"),
-    with_one_size(in_turn(MINIMUM_NORM), [(SHAPES[0], 3, 3), (SHAPES[1], 2, 8)]),
+    thinned(with_one_size(in_turn(MINIMUM_NORM), [(SHAPES[0], 3, 3), (SHAPES[1], 2, 8)]), one_in=2),
 )
 def test_the_least_distance_inside_the_region_is_met_within_a_twentieth(attack, sizes):
     (name, norm, options, region), (shape, classes, batch_size) = attack, sizes

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from helpers.thinned import thinned
 from tfrobust.classifier import Wrapped
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine import loop
@@ -62,7 +63,10 @@ class Torn(Wrapped):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name in SAME_LOOP)) for name in WHITE_BOX],
+    thinned(
+        (pytest.param(name, marks=[pytest.mark.slow] * (name in SAME_LOOP)) for name in WHITE_BOX),
+        one_in=2,
+    ),
 )
 def test_a_gradient_with_some_nan_values_makes_no_image_invalid(name):
     classifier = Torn(small_classifier())
@@ -85,10 +89,10 @@ def test_the_search_for_pairs_ends_where_every_slope_is_nan():
 @pytest.mark.parametrize(
     "name",
     # Where all of the state is the outcome, there is nothing undefined.
-    [
+    thinned(
         pytest.param(name, marks=[pytest.mark.slow] * (name in (*WHOLE, *SAME_LOOP)))
         for name in SHRINKING
-    ],
+    ),
 )
 def test_undefined_values_in_finished_rows_reach_no_result(name, monkeypatch):
     """With all undefined values replaced by NaN, the images are the same, bit for bit."""

@@ -282,7 +282,13 @@ def served(tmp_path_factory):
     return {name: (networks[name], at, np.load(out)) for name, (at, out) in jobs.items()}
 
 
-@pytest.mark.parametrize("name", ["signs of activations", "signs", "three bits"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "signs",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("signs of activations", "three bits")),
+    ],
+)
 def test_forward_and_straight_through_gradient_are_served_bit_for_bit(name, served):
     classifier, _, answers = served[name]
     x = images()

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from helpers.thinned import thinned
 from tfrobust.errors import UsageError
 from tfrobust.registry import create, entries
 from tfrobust.testing import model_checks
@@ -61,7 +62,7 @@ def each_size():
         yield pytest.param(check, name, options, marks=marks, id=ident)
 
 
-@pytest.mark.parametrize(("check", "name", "options"), list(each_size()))
+@pytest.mark.parametrize(("check", "name", "options"), thinned(each_size(), one_in=2))
 def test_bundled_model_keeps_the_contract(check, name, options):
     check(create("models", name, **options))
 

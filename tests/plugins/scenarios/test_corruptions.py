@@ -9,6 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from helpers.support import shared_folder
+from helpers.thinned import thinned
 from tfrobust import suites
 from tfrobust.data.names import open_scenario
 from tfrobust.data.reading import arrays
@@ -91,7 +92,7 @@ def test_batches_orders_and_repetitions_change_nothing(name):
 @pytest.mark.parametrize(
     "counts", [(16, 8), pytest.param((32, 12), marks=pytest.mark.slow)], ids=["few", "more"]
 )
-@each_name
+@pytest.mark.parametrize("name", thinned(NAMES))
 def test_distance_from_the_clean_image_grows_with_the_severity(name, counts, tfds_data):
     clean, _ = arrays(create("scenarios", "cifar10"), "test", counts[0])
     tiny = np.stack(list(tiny_images(counts[1])))

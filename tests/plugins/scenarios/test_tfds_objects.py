@@ -8,6 +8,7 @@ import pytest
 
 from helpers.files.tfds_object_files import CocoLayout, VocLayout, add_test_images, any_box, served
 from helpers.support import shared_folder
+from helpers.thinned import thinned
 from tfrobust.data.reading import arrays
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create
@@ -94,7 +95,7 @@ def seen(scenario, split):
     return sorted(every, key=lambda example: example["image"].tobytes())
 
 
-@pytest.mark.parametrize(("build", "check"), list(contracts()))
+@pytest.mark.parametrize(("build", "check"), thinned(contracts()))
 def test_coco_and_voc_keep_the_contract(check, build, home):
     check(build())
 

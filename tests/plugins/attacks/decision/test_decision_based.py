@@ -284,7 +284,7 @@ def test_the_graph_does_not_grow_with_the_steps_and_is_traced_once(case, few):
 
 
 PEERS = [
-    ("boundary", "boundary_l2_5000", {"steps": 5000}),
+    pytest.param("boundary", "boundary_l2_5000", {"steps": 5000}, marks=pytest.mark.slow),
     ("hopskipjump", "hopskipjump_l2", {"steps": 32, "max_gradient_eval_steps": 1000}),
     ("salt_and_pepper", "salt_and_pepper", {"steps": 1000}),
 ]

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from helpers.pairs import each_once, pairwise
+from helpers.thinned import thinned
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
@@ -55,7 +56,9 @@ def lead(classifier, images, labels):
     return logits[rows, 1 - labels] - logits[rows, labels]
 
 
-@pytest.mark.parametrize(("name", "norm", "shape"), pairwise(list(ATTACKS), NORMS, SHAPES))
+@pytest.mark.parametrize(
+    ("name", "norm", "shape"), thinned(pairwise(list(ATTACKS), NORMS, SHAPES), one_in=2)
+)
 def test_with_two_classes_the_inner_maximum_is_reached(name, norm, shape):
     batch_size = BATCH_SIZES[shape]
     classifier = LinearClassifier(shape, 2)

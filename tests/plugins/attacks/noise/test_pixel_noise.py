@@ -25,10 +25,10 @@ COUNTS = (0, 1, 7, 30)
 @pytest.mark.parametrize(
     ("shape", "side", "constant"),
     [
-        ((7, 5, 1), 1, None),
+        pytest.param((7, 5, 1), 1, None, marks=pytest.mark.slow),
         ((7, 5, 1), 1, 1.1),
-        ((6, 8, 1), 2, 3.0),
-        ((5, 6, 3), 1, None),
+        pytest.param((6, 8, 1), 2, 3.0, marks=pytest.mark.slow),
+        pytest.param((5, 6, 3), 1, None, marks=pytest.mark.slow),
         ((6, 6, 3), 3, 0.7),
         ((1, 1, 1), 1, None),
     ],
