@@ -21,6 +21,7 @@ def fused(tfrobust, here):
     assert result.code == 0, result.err
 
 
+@pytest.mark.slow
 def test_streams_are_evaluated_with_the_whole_classifier_and_drawn(tfrobust, fused, here):
     both = ("evaluate", "fused", "fused:foreground", *SCENE, "--attack", "fgsm", "--limit", 20)
     onto = ("--crafted-on", "fused:foreground", "--no-baselines")

@@ -170,7 +170,7 @@ def run(tmp_path_factory, stored):
     return Runner(tmp_path_factory.mktemp("fuzz"), stored)
 
 
-@pytest.mark.parametrize("arguments", thinned((named(case) for case in CASES), one_in=2))
+@pytest.mark.parametrize("arguments", thinned((named(case) for case in CASES), one_in=4))
 def test_a_bad_input_costs_one_line(run, arguments):
     check_refused(run(*arguments))
 

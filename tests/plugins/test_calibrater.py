@@ -275,6 +275,7 @@ def deployment(tmp_path_factory):
     return root, trained, files, deployed, run_training(plan, "m-b2", quick, root=root)
 
 
+@pytest.mark.slow
 def test_a_deployed_classifier_gets_a_calibrater_and_does_not_change(deployment):
     root, trained, files, deployed, with_calibrater = deployment
     scenario = create("scenarios", "digits")

@@ -66,7 +66,7 @@ def copy(plain, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("place", "kind", "suffix"), product(evil.PLACES, KINDS, SUFFIXES, one_in=4)
+    ("place", "kind", "suffix"), product(evil.PLACES, KINDS, SUFFIXES, one_in=8)
 )
 def test_code_that_a_file_names_is_refused_before_it_runs(place, kind, suffix, copy, mark):
     path = evil.spoil(copy(f"{kind}.{suffix}"), place)

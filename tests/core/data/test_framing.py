@@ -15,7 +15,9 @@ from tfrobust.testing import scenario_checks
 
 
 @pytest.mark.parametrize("check", scenario_checks(), ids=lambda check: check.__name__)
-@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+@pytest.mark.parametrize(
+    "interpolation", [pytest.param("nearest", marks=pytest.mark.slow), "bilinear"]
+)
 def test_a_framed_scenario_keeps_the_contract(check, interpolation):
     check(framed("digits", {"size": 20, "channels": 3, "interpolation": interpolation}))
 
@@ -173,7 +175,7 @@ def test_a_split_of_unknown_size_is_counted_before_it_is_repeated():
 @pytest.mark.parametrize(
     "name",
     [
-        "digits+rotation",  # turns a batch at once
+        pytest.param("digits+rotation", marks=pytest.mark.slow),  # turns a batch at once
         pytest.param("digits+b2", marks=pytest.mark.slow),  # also at once, but takes far longer
         pytest.param("digits+fog", marks=pytest.mark.slow),
         "digits_in_places+fog",  # has boxes, and takes one image after the other

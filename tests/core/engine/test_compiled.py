@@ -1,6 +1,7 @@
 """All budgets of an attack share one trace, and each has the results of a trace of its own."""
 
 import dataclasses
+import functools
 import logging
 
 import numpy as np
@@ -20,6 +21,8 @@ from tfrobust.testing import LinearClassifier, grey_images, some_boxes
 from tfrobust.types import RegionName
 
 BUDGETS = (0.05, 0.0, 0.21)
+
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 
 
 class TraceCounting(Wrapped):
@@ -270,9 +273,9 @@ def crafted_as_constants(monkeypatch, attack, *case, **how):
     [
         ("pgd", {"steps": 6}),
         ("pgd", {"steps": 6, "norm": "l2", "region": "foreground"}),
-        ("mim", {"steps": 4, "norm": "l1", "step_size": 0.013, "targeted": True}),
-        ("apgd_ce", {"steps": 7, "norm": "l1"}),
-        ("fab", {"steps": 6, "early_stop": True, "restarts": 2}),
+        slow("mim", {"steps": 4, "norm": "l1", "step_size": 0.013, "targeted": True}),
+        slow("apgd_ce", {"steps": 7, "norm": "l1"}),
+        slow("fab", {"steps": 6, "early_stop": True, "restarts": 2}),
         ("square", {"queries": 30, "norm": "l2"}),
     ],
 )

@@ -7,6 +7,7 @@ import tensorflow as tf
 from benchmarks.matches import entries
 from benchmarks.reference import Shared, measure
 from helpers.audited_runs import audited
+from helpers.thinned import thinned
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.norms import ball
 from tfrobust.random import content_seeds, fold
@@ -69,7 +70,7 @@ def test_cleverhans_fgsm_is_as_strong_as_foolbox(reference):
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(200, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("key", PGD)
+@pytest.mark.parametrize("key", thinned(PGD, one_in=2))
 def test_pgd_breaks_whatever_the_papers_loop_breaks_from_the_same_start(reference, key, count):
     attack = create("attacks", "pgd", **PGD[key])
     images, labels = reference.first(count)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from helpers.thinned import thinned
 from tfrobust.classifier import Wrapped
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.rounding import CLEAN_SIZES, size_of
@@ -34,7 +35,7 @@ class Binary(Wrapped):
         return tf.stack([self.least * z, z], axis=1)
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", thinned(ATTACKS, one_in=2))
 def test_images_on_the_boundary_count_in_a_batch_of_any_size(name):
     classifier = Binary(small_classifier(), 0.0)
     images = np.random.default_rng(0).uniform(0.3, 0.7, (40, *classifier.image_shape))

@@ -60,6 +60,7 @@ def test_plain_jpegs_never_pass_through_python(tmp_path, monkeypatch):
     assert arrays(scenario, "train")[0].shape == (40, 24, 24, 3)
 
 
+@pytest.mark.slow
 def test_only_the_pictures_of_the_rows_are_opened(tmp_path):
     write_jpegs(tmp_path, 50, side=16)
     scenario = create("scenarios", "images", path=tmp_path, height=16, width=16)
