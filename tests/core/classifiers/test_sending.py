@@ -130,6 +130,16 @@ def test_that_another_model_answers_is_not_hidden_by_an_error_that_came_first():
         assert sent(Wire(fault), concurrency=2)[2] is other
 
 
+def test_a_failure_ends_the_waiting_of_requests_that_were_to_leave_later():
+    wire = Wire(raising(EndpointError("no"), 1))
+    began, before = time.monotonic(), time.process_time()
+    _, spending, failure = sent(wire, requests_per_second=0.5, concurrency=4)
+    assert str(failure) == "no"
+    assert spending.sent == wire.images == 1
+    assert time.monotonic() - began < 1.0  # the second one was to leave after two seconds
+    assert time.process_time() - before < 1.0
+
+
 @contextlib.contextmanager
 def ctrl_c():
     """Yield a timer that presses Ctrl-C soon after it is started."""

@@ -53,12 +53,12 @@ class _Errand:
     answered: Answered
     stop: threading.Event | None = None
 
-    def pause(self, seconds: float) -> None:
-        """Wait, unless nothing is to leave any more."""
-        if self.stop is None:
-            pause(seconds)
-        else:
-            self.stop.wait(seconds)
+    def pause(self, seconds: float) -> bool:
+        """Wait, unless nothing is to leave any more; return whether that is so."""
+        if self.stop is not None:
+            return self.stop.wait(seconds)
+        pause(seconds)
+        return False
 
     @property
     def stopped(self) -> bool:
@@ -137,6 +137,7 @@ class Sender:
                     del running[future]
                     failure = _graver(failure, _failure(future))
                 if failure is not None:
+                    stop.set()  # what waits for its time, or for another try, does not leave
                     waiting += _cancelled(running)
         finally:  # Ctrl-C too
             stop.set()

@@ -27,13 +27,14 @@ class Pace:
         self._next = self._held = 0.0
         self._lock = threading.Lock()
 
-    def wait(self, sleep: Callable[[float], None] = pause) -> None:
-        """Wait until the next request may leave, or `sleep` returns early."""
+    def wait(self, sleep: Callable[[float], bool | None] = pause) -> None:
+        """Wait until the next request may leave, or `sleep` says that none is to leave."""
         with self._lock:
             start = max(time.monotonic(), self._next)
             self._next = start + self._gap
         while (left := max(start, self._held) - time.monotonic()) > 0:  # it may be held meanwhile
-            sleep(left)
+            if sleep(left):
+                return
 
     def hold(self, seconds: float) -> None:
         """Let no request leave for so long: the server asked one of them to wait."""
@@ -41,7 +42,9 @@ class Pace:
             self._held = max(self._held, time.monotonic() + seconds)
 
 
-def tries(retries: int, *, stays_away: bool = True, sleep: Callable[[float], None] = pause) -> Any:
+def tries(
+    retries: int, *, stays_away: bool = True, sleep: Callable[[float], bool | None] = pause
+) -> Any:
     """Return what yields the tries of one request, with the waits between them.
 
     Args:
