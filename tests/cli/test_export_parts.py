@@ -146,6 +146,7 @@ def test_without_the_deployed_classifier_the_calibrater_cannot_be_separated(
     assert "cannot be separated; export it where it was trained" in result.err
 
 
+@pytest.mark.slow
 def test_a_compressed_network_shows_its_size(tfrobust, with_store):
     result = tfrobust(
         "train", "lenet", "--epochs", 0, "--name", "small", "--defense", "deep_compression",

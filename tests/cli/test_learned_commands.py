@@ -134,6 +134,7 @@ def test_attacking_the_same_classifier_again_costs_one_line(tfrobust, with_store
     assert not (with_store / "run").exists()
 
 
+@pytest.mark.slow
 def test_reattack_keeps_the_patterns_of_both_classifiers(tfrobust, two):
     given = ["--attack", "gap", "--crafted-on", "d1", "--no-baselines", *tiny()]
     run(tfrobust, "evaluate", "d2", "--reattack", "--out", "run", *given)

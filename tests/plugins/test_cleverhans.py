@@ -66,7 +66,7 @@ def test_fgsm_equals_that_of_cleverhans(kind, norm, targeted):
 
 @generations
 @aims
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", ["linf", pytest.param("l2", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("name", "attack", "more"),
     [

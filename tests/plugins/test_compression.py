@@ -131,6 +131,7 @@ def test_deep_compression_keeps_the_contract(check):
     check(create("defenses", "deep_compression", **QUICK))
 
 
+@pytest.mark.slow
 def test_every_kernel_has_four_values_and_zeros_after_all_training(network, compressed):
     for name, kernel in kernels_of(compressed.model).items():
         weights = np.asarray(kernel)

@@ -69,7 +69,7 @@ def plain(tmp_path_factory):
     return classifier, root
 
 
-@each_of(HARDENING, ("trades", "free_training"))
+@each_of(HARDENING, ("free_training",))
 def test_digits_become_harder_to_attack_than_by_plain_training(
     name, options, plain, digits, under_pgd
 ):

@@ -98,7 +98,9 @@ def always_the_image_itself(goal, *, bounds, **given):
     return OptimizeResult(status=0, x=at, fun=at[pixels] / 2, mip_dual_bound=at[pixels] / 2)
 
 
-@pytest.mark.parametrize("solver", [never_feasible, always_the_image_itself])
+@pytest.mark.parametrize(
+    "solver", [pytest.param(never_feasible, marks=pytest.mark.slow), always_the_image_itself]
+)
 def test_a_solver_that_the_network_contradicts_is_not_believed(monkeypatch, solver):
     classifier = two_pixels(3)
     shown = 0.5 + np.zeros((1, 2, 1, 1), np.float32)

@@ -6,6 +6,7 @@ import pytest
 
 from helpers import torchvision_reference as reference
 from helpers.keras_networks import FUNCTIONS, images_of, randomise, undrawn
+from helpers.thinned import thinned
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.errors import UsageError
 from tfrobust.registry import create, name_of
@@ -93,10 +94,13 @@ def test_the_published_network_is_kerass_in_every_shape(name):
 # The others have the same code, and more layers.
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if name in ("resnet101", "vgg19") else [])
-        for name in FUNCTIONS
-    ],
+    thinned(
+        (
+            pytest.param(name, marks=pytest.mark.slow if name in ("resnet101", "vgg19") else [])
+            for name in FUNCTIONS
+        ),
+        one_in=2,
+    ),
 )
 def test_the_published_network_is_kerass_with_averages_that_do_not_lag_and_he_normal_kernels(
     name, monkeypatch

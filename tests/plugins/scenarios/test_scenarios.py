@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from helpers.support import noise
+from helpers.thinned import named, thinned
 from tfrobust.data.names import open_scenario
 from tfrobust.data.reading import arrays
 from tfrobust.data.shifted import Shifted
@@ -98,7 +99,7 @@ def test_points_about_outlines_lie_inside_the_other_ellipse_only_on_its_side(nam
     assert ((across > 0.5) == (labels == 0))[unseen].all()
 
 
-@checks
+@pytest.mark.parametrize("check", thinned(map(named, scenario_checks()), one_in=2))
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_prepared_datasets_keep_the_contract(check, name, tfds_data):
     check(create("scenarios", name))
@@ -110,7 +111,7 @@ def test_arrays_keep_the_contract(check, npz):
     check(create("scenarios", "arrays", path=npz(images=images, labels=labels)))
 
 
-@checks
+@pytest.mark.parametrize("check", thinned(map(named, scenario_checks()), one_in=2))
 @pytest.mark.parametrize("grey", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_image_folders_keep_the_contract(check, class_folders, grey):
     check(create("scenarios", "images", path=class_folders, height=8, width=6, grey=grey))

@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KernelDensity
 
 from helpers.support import python
+from helpers.thinned import thinned
 from tfrobust import store
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import KerasClassifier
@@ -363,7 +364,7 @@ def nodes_of(graph):
     return graph.node_def if hasattr(graph, "node_def") else graph.node
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", thinned(ALL, one_in=2))
 def test_a_fitted_detector_is_served_with_the_model_and_calls_no_python(
     name, with_dropout, digits, tmp_path
 ):
