@@ -33,6 +33,11 @@ class LinearCertifier(BoundCertifier):
 
     alpha_steps: int = option("gradient steps on the lower slopes; 0: plain CROWN", default=0, ge=0)
 
+    @property
+    def images_at_once(self) -> int:
+        """Few: an image takes seconds, and as many passes at once do not make it faster."""
+        return 8
+
     def bounds(self, model: KerasModel) -> LinearBounds:
         """Return linear bounds; see `BoundCertifier`."""
         return LinearBounds(model, asking="crown", steps=self.alpha_steps)

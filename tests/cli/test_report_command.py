@@ -64,6 +64,9 @@ def test_check_ends_with_5_where_something_does_not_hold(tfrobust, folder):
     holds = tfrobust("check", "run", "--min", "clean >= 0.5", "--junit", "junit.xml")
     assert (holds.code, holds.err) == (0, "")
     assert "all 1 hold" in holds.out
+    [checked] = json.loads(tfrobust("check", "run", "--min", "clean >= 0.5", "--json").out)
+    assert (checked["classifier"], checked["asked"]) == ("d1", "clean >= 0.5")
+    assert checked["holds"] is True
     assert (folder / "junit.xml").read_text().startswith("<?xml")
     arguments = ("--min", "accuracy@linf=0.1 >= 0.99", "--max-drop-from", "run", "0.02")
     fails = tfrobust("check", "run", *arguments, "--summary", "summary.md")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +11,7 @@ import typer
 
 from tfrobust.errors import GateError
 from tfrobust_cli.console import start_tensorflow, stdout
+from tfrobust_cli.options.declared import Json
 from tfrobust_cli.tables.results import rich_table
 
 if TYPE_CHECKING:
@@ -55,6 +58,7 @@ def check(
     diagnosis: _Diagnosis = None,
     junit: _Junit = None,
     summary: _Summary = None,
+    as_json: Json = False,
 ) -> None:
     """Check that a run holds what is asked of it; exit with 5 where it does not.
 
@@ -75,7 +79,11 @@ def check(
         diagnoses=[read_diagnosis(folder) for folder in diagnosis or []],
     )
     checked = gate.check(run)
-    _report(run, checked, junit, summary)
+    if as_json:
+        print(json.dumps([dataclasses.asdict(one) for one in checked], indent=1))
+    else:
+        _print(run, checked)
+    _write(run, checked, junit, summary)
     failed = [one for one in checked if not one.holds]
     if failed:
         first = failed[0]
@@ -85,20 +93,24 @@ def check(
         )
 
 
-def _report(run: Path, checked: list[Checked], junit: Path | None, summary: Path | None) -> None:
-    """Print what was checked, and write it where that was asked for."""
+def _print(run: Path, checked: list[Checked]) -> None:
+    from tfrobust.report.gate import table_of
+
+    stdout().print(rich_table(table_of(run, checked), words=4))
+
+
+def _write(run: Path, checked: list[Checked], junit: Path | None, summary: Path | None) -> None:
+    """Write what was checked where that was asked for."""
     from tfrobust.files.atomic import atomic_write
     from tfrobust.report.formats import markdown_table
     from tfrobust.report.gate import junit_of, table_of
 
-    table = table_of(run, checked)
-    stdout().print(rich_table(table, words=4))
     if junit:
         text = junit_of(run, checked)
         atomic_write(junit, lambda beside: beside.write_text(text, encoding="utf-8"))
     if summary:
         with summary.open("a", encoding="utf-8") as file:
-            file.write(f"{markdown_table(table)}\n")
+            file.write(f"{markdown_table(table_of(run, checked))}\n")
 
 
 def add_to(app: typer.Typer) -> None:
